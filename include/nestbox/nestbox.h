@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nestbox.h - libnestbox: run untrusted code in boxes, each one OCI image in one micro-VM of its own
+ *
+ * The whole of the library's model:
+ *
+ *   runtime   one open home (a folder with boxes, images and their state); any number per process, any number of processes per home
+ *   box       a record and a disk in the home; while it runs, a machine watched over by a nestbox-shim process of its own
+ *   exec      one process in a running box, with its streams and its exit status; the main command is one too
+ *
+ * Rules that hold everywhere:
+ *
+ *   Results     int: 0, or -NB_E_...; the reason is in the nb_error passed last, which may be NULL. ret_ parameters are set on
+ *               success only.
+ *   Ownership   what a ret_ parameter gives belongs to the caller and is freed with the matching _free, which takes NULL. Strings
+ *               and memory passed in are borrowed for the call. Strings inside a result live as long as the result.
+ *   Options     a struct begins with its own size (use the _INIT macro); zero means default for every member. A member that this
+ *               library does not know must be zero, else -NB_E_UNSUPPORTED.
+ *   Threads     no global state. A runtime may be used by several threads at once; a box handle likewise; an exec as said there.
+ *   Processes   the library makes no thread, installs no signal handler, writes to no stream, and never waits for a child that is
+ *               not its own. Its helper processes do not appear among the caller's children. All its descriptors are CLOEXEC.
+ *   fork        after fork() the child must not use handles opened before it.
+ *   Times       milliseconds unless the name says otherwise; a timeout of -1 waits for ever, of 0 only looks.
+ */
+#ifndef NESTBOX_NESTBOX_H
+#define NESTBOX_NESTBOX_H
+
+#include <nestbox/error.h>
+#include <nestbox/state.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define NB_API __attribute__((visibility("default")))
+
+#define NB_VERSION_MAJOR 0
+#define NB_VERSION_MINOR 1
+#define NB_VERSION_PATCH 0
+#define NB_VERSION "0.1.0"
+
+/* The version of the library that is loaded, "0.1.0"; static. */
+NB_API const char *nb_version(void);
+
+/* The text of an error code, "not found"; static, never NULL. Takes a code with either sign. */
+NB_API const char *nb_error_text(int code);
+
+typedef struct nb_runtime nb_runtime;
+typedef struct nb_box nb_box;
+typedef struct nb_exec nb_exec;
+
+/* A list of strings. NULL-terminated arrays are not needed: @count counts. */
+typedef struct nb_strings {
+    const char *const *items;
+    size_t count;
+} nb_strings;
+
+/* ------------------------------------------------------------------------------------------------------------ runtime */
+
+typedef enum nb_log_level { NB_LOG_ERROR = 0, NB_LOG_WARNING = 1, NB_LOG_INFO = 2, NB_LOG_DEBUG = 3 } nb_log_level;
+
+typedef struct nb_runtime_options {
+    size_t size;
+    const char *home;        /* default: $NESTBOX_HOME, else $XDG_DATA_HOME/nestbox, else ~/.local/share/nestbox; made with mode 0700 */
+    const char *accelerator; /* "kvm" or "tcg"; default: $NESTBOX_ACCEL, else KVM where it is real, else TCG */
+    /* Called from within library calls, in their thread, for each decision worth a line. @line is valid during the call only. */
+    void (*log)(void *user, nb_log_level level, const char *line);
+    void *log_user;
+    nb_log_level log_level; /* lines above it are not made; 0 is errors only */
+    /* Called while an image is being prepared: what is being done, and how far. @total_bytes is 0 where it is not known. */
+    void (*progress)(void *user, const char *what, uint64_t done_bytes, uint64_t total_bytes);
+    void *progress_user;
+} nb_runtime_options;
+#define NB_RUNTIME_OPTIONS_INIT \
+    { .size = sizeof(nb_runtime_options) }
+
+/* Opens a home, making it where it does not exist, and repairs the records of boxes whose processes ended without saying so.
+ *
+ * @options  may be NULL
+ * Errors: -NB_E_INVALID, -NB_E_STORAGE, -NB_E_PERMISSION (the home cannot be written, or belongs to somebody else), -NB_E_DATABASE
+ * (damaged, or written by a newer Nestbox), -NB_E_NO_MEMORY. */
+NB_API int nb_runtime_open(const nb_runtime_options *options, nb_runtime **ret_runtime, nb_error *err);
+
+/* Closes it. Boxes that are not detached go on until this *process* ends or they are stopped. Handles made from it must be freed first. */
+NB_API void nb_runtime_close(nb_runtime *runtime);
+
+typedef struct nb_info {
+    const char *version;            /* of the library */
+    const char *home;               /* absolute */
+    const char *accelerator;        /* "kvm" or "tcg" */
+    const char *accelerator_reason; /* why that one: "the CPU offers neither vmx nor svm" */
+    const char *qemu;               /* path of the machine program, or NULL where none was found */
+    const char *kernel;             /* path of the guest kernel, or NULL where the guest bundle was not found */
+    const char *kernel_version;     /* "6.1.0-56-cloud-amd64", or NULL */
+    const char *architecture;       /* of boxes: "amd64", "arm64" */
+    size_t boxes, boxes_running, images;
+} nb_info;
+
+/* What this runtime is and would use. Free with nb_info_free(). */
+NB_API int nb_runtime_info(nb_runtime *runtime, nb_info **ret_info, nb_error *err);
+NB_API void nb_info_free(nb_info *info);
+
+/* ------------------------------------------------------------------------------------------------------------- images */
+
+typedef struct nb_image_info {
+    const char *id;         /* "sha256:" and 64 hexadecimal digits: the digest of the image's configuration */
+    const char *name;       /* "busybox", "rootfs:/srv/a.tar": what it was made or named as */
+    uint64_t created_at_ms; /* when it came into this home, wall clock */
+    uint64_t size_bytes;    /* what its base disk takes on the host's file system */
+    uint64_t disk_bytes;    /* how large its base disk is */
+    nb_strings entrypoint, command, environment;
+    const char *working_directory; /* "" is "/" */
+    const char *user;              /* "" is root */
+    const char *stop_signal;       /* "" is SIGTERM */
+    const char *architecture, *os; /* "amd64", "linux" */
+} nb_image_info;
+
+typedef struct nb_image_list {
+    const nb_image_info *items;
+    size_t count;
+} nb_image_list;
+
+/* Where an image comes from: "busybox" (built in), "rootfs:FILE.tar[.gz|.zst]", "oci:DIR[:TAG]", "oci-archive:FILE[:TAG]",
+ * "docker-archive:FILE[:REF]", "dir:PATH" (a folder as root file system), or the name or id of an image that is already here.
+ *
+ * Makes it ready: reads it in a worker process, writes its base disk, and records it. What is already here and has not
+ * changed is not made again. Only regular files and folders named by @reference are opened.
+ *
+ * @name     record it under this name too, or NULL
+ * Errors: -NB_E_IMAGE (damaged or unsupported; nothing is kept), -NB_E_NOT_FOUND, -NB_E_INVALID (the reference's syntax),
+ * -NB_E_STORAGE, -NB_E_EXHAUSTED (a limit on images). Free the result with nb_image_free(). */
+NB_API int nb_image_prepare(nb_runtime *runtime, const char *reference, const char *name, nb_image_info **ret_image, nb_error *err);
+
+/* Makes an image from a tar stream, compressed or not.
+ *
+ * @fd     read to its end; borrowed
+ * @name   the image's name; required
+ * @command  the image's command, or empty */
+NB_API int nb_image_import(nb_runtime *runtime, int fd, const char *name, nb_strings command, nb_image_info **ret_image, nb_error *err);
+
+/* The same for an archive written by `docker save` or an OCI archive; it names its images itself.
+ *
+ * @path  of the archive, or NULL to read @fd, which is first copied into the home (both formats need seeking) */
+NB_API int nb_image_load(nb_runtime *runtime, const char *path, int fd, nb_image_info **ret_image, nb_error *err);
+
+NB_API int nb_image_list_get(nb_runtime *runtime, nb_image_list **ret_list, nb_error *err);
+NB_API void nb_image_list_free(nb_image_list *list);
+
+/* Looks an image up by name, id, or an unambiguous prefix of its id of at least four digits. -NB_E_NOT_FOUND if it is not here. */
+NB_API int nb_image_inspect(nb_runtime *runtime, const char *name_or_id, nb_image_info **ret_image, nb_error *err);
+NB_API void nb_image_free(nb_image_info *image);
+
+/* Removes an image's name and, with its last name, its base disk. -NB_E_INVALID_STATE while a box is made from it. */
+NB_API int nb_image_remove(nb_runtime *runtime, const char *name_or_id, nb_error *err);
+
+/* -------------------------------------------------------------------------------------------------------------- boxes */
+
+/* "running"; "unknown" for what is none. Static. */
+NB_API const char *nb_box_state_name(nb_box_state state);
+
+/* "exit"; "unknown" for what is none. Static. */
+NB_API const char *nb_end_cause_name(nb_end_cause cause);
+
+#define NB_MEMORY_DEFAULT_BYTES (UINT64_C(256) << 20)
+#define NB_MEMORY_MIN_BYTES (UINT64_C(16) << 20)
+#define NB_MEMORY_MAX_BYTES (UINT64_C(64) << 30)
+#define NB_DISK_DEFAULT_BYTES (UINT64_C(10) << 30)
+#define NB_DISK_MIN_BYTES (UINT64_C(64) << 20)
+#define NB_DISK_MAX_BYTES (UINT64_C(1) << 40)
+#define NB_CPUS_DEFAULT 1
+#define NB_CPUS_MAX 64
+#define NB_PIDS_DEFAULT 4096
+#define NB_STOP_TIMEOUT_DEFAULT_MS 10000
+#define NB_BOOT_TIMEOUT_DEFAULT_MS 60000
+
+typedef struct nb_box_options {
+    size_t size;
+    const char *image;             /* as nb_image_prepare() takes it; required */
+    const char *name;              /* [A-Za-z0-9][A-Za-z0-9_.-]{0,127}; default: none, the id names it */
+    nb_strings command;            /* replaces the image's command */
+    nb_strings entrypoint;         /* replaces the image's entrypoint, and its command too, as Docker does */
+    bool clear_entrypoint;         /* run without the image's entrypoint */
+    nb_strings environment;        /* "NAME=value", over the image's */
+    const char *working_directory; /* absolute; default the image's, else "/"; made if it does not exist */
+    const char *user;              /* name, id, or either with ":group"; default the image's, else root */
+    const char *hostname;          /* default the box's id */
+    nb_strings labels;             /* "KEY=value" */
+    uint64_t memory_bytes;         /* of the container; the machine has a little more */
+    uint32_t cpus;
+    uint64_t disk_bytes; /* at least what the image takes */
+    uint32_t pids_max;
+    const char *stop_signal;  /* "TERM", "SIGINT", "15"; default the image's, else TERM */
+    uint32_t stop_timeout_ms; /* between the stop signal and the kill */
+    bool tty;                 /* the main command gets a terminal */
+    bool open_stdin;          /* the main command's stdin comes from who attaches; otherwise it is /dev/null */
+    bool detach;              /* outlives the program that starts it */
+    bool auto_remove;         /* removed when it stops */
+    bool init;                /* a small init above the main command, which reaps orphans */
+    bool keep;                /* no main command: the box runs until it is stopped, whatever the image says */
+    uint32_t boot_timeout_ms; /* from the machine's start to the guest's first word */
+} nb_box_options;
+#define NB_BOX_OPTIONS_INIT \
+    { .size = sizeof(nb_box_options) }
+
+/* Makes a box: prepares its image, a disk over the image's base disk, a record. Nothing runs. Blocks while the image is prepared.
+ *
+ * Errors: those of nb_image_prepare(); -NB_E_INVALID (an option, naming it and its range; no command given and none in the image),
+ * -NB_E_ALREADY_EXISTS (the name), -NB_E_STORAGE. Free the handle with nb_box_free(), which leaves the box as it is. */
+NB_API int nb_box_create(nb_runtime *runtime, const nb_box_options *options, nb_box **ret_box, nb_error *err);
+
+/* Finds a box by its name, its id, or an unambiguous prefix of its id. -NB_E_NOT_FOUND, or -NB_E_INVALID when several begin so. */
+NB_API int nb_box_open(nb_runtime *runtime, const char *name_or_id, nb_box **ret_box, nb_error *err);
+NB_API void nb_box_free(nb_box *box);
+
+/* The id, 12 characters; valid as long as the handle. */
+NB_API const char *nb_box_id(const nb_box *box);
+
+typedef struct nb_start_options {
+    size_t size;
+    bool detach;            /* outlives this program, even where the box was not made so */
+    uint16_t columns, rows; /* of the main command's terminal, where it has one; default 80 x 24 */
+} nb_start_options;
+#define NB_START_OPTIONS_INIT \
+    { .size = sizeof(nb_start_options) }
+
+/* Boots the machine and runs the main command. Blocks until the command runs, at most the boot timeout and a little.
+ *
+ * @options   may be NULL
+ * @ret_main  an exec handle for the main command that is attached before it runs, so that not a byte is missed; NULL: its output goes
+ *            to the box's log only. With a handle it goes to both. A box without a main command gives NULL.
+ * A running box: nothing is started; @ret_main is attached to the running main command.
+ * Errors: -NB_E_COMMAND_NOT_FOUND, -NB_E_COMMAND_REFUSED (the machine ran, the command could not), -NB_E_MACHINE (says which step failed,
+ * how QEMU ended, and the console's last lines), -NB_E_TIMEOUT (boot), -NB_E_INVALID_STATE (STOPPING; somebody is attached already). The box is
+ * FAILED after such an error and keeps the reason. */
+NB_API int nb_box_start(nb_box *box, const nb_start_options *options, nb_exec **ret_main, nb_error *err);
+
+/* Lets a running box outlive the program that started it. -NB_E_STOPPED. */
+NB_API int nb_box_detach(nb_box *box, nb_error *err);
+
+/* Stops it: the stop signal to the main command, after the grace period SIGKILL to everything, file systems synced and unmounted, machine
+ * off. Returns when no process of it is left. A box that is not running is fine.
+ *
+ * @grace_ms  -1: the box's own stop timeout */
+NB_API int nb_box_stop(nb_box *box, int64_t grace_ms, nb_error *err);
+
+/* Removes the box, its disk and its logs. -NB_E_INVALID_STATE while it runs, unless @force, which kills it first. */
+NB_API int nb_box_remove(nb_box *box, bool force, nb_error *err);
+
+typedef struct nb_timing {
+    /* How long each step of the last start took, in microseconds; 0 while it has not been reached. They add up to total_us. */
+    uint64_t prepare_us;   /* locks, records, the shim's start */
+    uint64_t machine_us;   /* until QEMU answered */
+    uint64_t boot_us;      /* until the guest's first word */
+    uint64_t container_us; /* disk mounted, container built */
+    uint64_t command_us;   /* until the main command ran (or the box was ready, without one) */
+    uint64_t total_us;
+} nb_timing;
+
+typedef struct nb_box_info {
+    const char *id, *name; /* name "" where it has none */
+    const char *image;     /* as it was named at create */
+    const char *image_id;
+    nb_box_state state;
+    nb_end_cause cause;
+    bool has_exit; /* the main command has ended at least once: exit_code is meaningful */
+    int exit_code; /* 0..255, 128 + signal when a signal ended it */
+    int exit_signal;
+    bool oom_killed;
+    const char *message;                                   /* why it FAILED or crashed; "" otherwise */
+    uint64_t created_at_ms, started_at_ms, finished_at_ms; /* wall clock; 0: never */
+    int64_t shim_pid, machine_pid;                         /* 0 when not running */
+    nb_strings command;                                    /* entrypoint and command as they are run */
+    nb_strings environment, labels;
+    const char *working_directory, *user, *hostname, *stop_signal;
+    uint64_t memory_bytes, disk_bytes;
+    uint32_t cpus, pids_max, stop_timeout_ms;
+    bool tty, open_stdin, detach, auto_remove, init, keep;
+    const char *accelerator; /* of the last start, "" before the first */
+    nb_timing timing;        /* of the last start */
+} nb_box_info;
+
+typedef struct nb_box_list {
+    const nb_box_info *items; /* newest first */
+    size_t count;
+} nb_box_list;
+
+NB_API int nb_box_inspect(nb_box *box, nb_box_info **ret_info, nb_error *err);
+NB_API void nb_box_info_free(nb_box_info *info);
+
+NB_API int nb_box_list_get(nb_runtime *runtime, nb_box_list **ret_list, nb_error *err);
+NB_API void nb_box_list_free(nb_box_list *list);
+
+typedef enum nb_log_kind {
+    NB_LOG_MAIN = 0,    /* the main command's output */
+    NB_LOG_CONSOLE = 1, /* the guest kernel's console, at most its last 1 MiB */
+    NB_LOG_SHIM = 2,    /* what the box's supervisor decided, for finding faults */
+} nb_log_kind;
+
+/* Reads what a box has logged so far, of its last start, calling @write for each piece in order.
+ *
+ * @write  stream is 1 for stdout (and for the console), 2 for stderr; @at_ms its wall clock, 0 where unknown. A result other than 0 ends
+ *         the reading and is returned. */
+NB_API int nb_box_logs(nb_box *box, nb_log_kind kind,
+                       int (*write)(void *user, int stream, uint64_t at_ms, const void *bytes, size_t length), void *user, nb_error *err);
+
+/* -------------------------------------------------------------------------------------------------------------- execs */
+
+typedef struct nb_exec_options {
+    size_t size;
+    nb_strings command;            /* program and arguments; the program is looked up in the box's PATH; required */
+    nb_strings environment;        /* over the box's */
+    const char *working_directory; /* default the box's */
+    const char *user;              /* default the box's */
+    bool tty;                      /* a terminal: stdout and stderr are one stream */
+    uint16_t columns, rows;        /* of the terminal at its start; default 80 x 24 */
+    bool open_stdin;               /* nb_exec_write() feeds it; otherwise stdin is /dev/null */
+    uint64_t timeout_ms;           /* ends the whole tree: SIGTERM, 2 s later SIGKILL; 0: none */
+} nb_exec_options;
+#define NB_EXEC_OPTIONS_INIT \
+    { .size = sizeof(nb_exec_options) }
+
+typedef struct nb_exit_status {
+    int code;        /* 0..255; 128 + signal when a signal ended it */
+    int signal;      /* 0: it exited by itself */
+    bool timed_out;  /* the exec's timeout ended it */
+    bool oom_killed; /* the guest ran out of the box's memory and chose it */
+} nb_exit_status;
+
+/* Starts a process in a running box and attaches to its streams. Every exec has a connection of its own to the box's shim, so that
+ * one that is not read holds up no other.
+ *
+ * Errors: -NB_E_COMMAND_NOT_FOUND, -NB_E_COMMAND_REFUSED (not executable, no such user or directory), -NB_E_STOPPED, -NB_E_BOX_GONE,
+ * -NB_E_INVALID, -NB_E_EXHAUSTED (execs at once), -NB_E_PROTOCOL. Free the handle with nb_exec_free(). */
+NB_API int nb_exec_start(nb_box *box, const nb_exec_options *options, nb_exec **ret_exec, nb_error *err);
+
+/* Frees the handle. The process goes on; its output is read and dropped (the main command's is logged as before). An exec with a terminal
+ * gets SIGHUP, as when a terminal's window is closed, and one with an open stdin end of file, unless it was detached from before. */
+NB_API void nb_exec_free(nb_exec *exec);
+
+/* Takes leave of a running exec without disturbing it: no hang-up, no end of its stdin. Free the handle next. */
+NB_API int nb_exec_detach(nb_exec *exec, nb_error *err);
+
+typedef enum nb_event_kind {
+    NB_EVENT_NONE = 0,   /* nothing came within the timeout */
+    NB_EVENT_STDOUT = 1, /* bytes, or end of the stream when length is 0 */
+    NB_EVENT_STDERR = 2,
+    NB_EVENT_STDIN_ROOM = 3, /* nb_exec_write() would take bytes again */
+    NB_EVENT_EXITED = 4,     /* status is valid; nothing comes after it */
+} nb_event_kind;
+
+typedef struct nb_event {
+    nb_event_kind kind;
+    const void *bytes; /* valid until the next call of nb_exec_next() for this exec */
+    size_t length;
+    nb_exit_status status;
+} nb_event;
+
+/* The next thing that happened to the exec. NB_EVENT_EXITED comes after the last byte of output, and again whenever asked.
+ *
+ * One thread at a time may call this for one exec; nb_exec_wait(), _write(), _signal() and _resize() may run in others meanwhile.
+ * Errors: -NB_E_BOX_GONE (the machine ended first), -NB_E_STOPPED (the box was stopped), -NB_E_PROTOCOL. */
+NB_API int nb_exec_next(nb_exec *exec, int64_t timeout_ms, nb_event *ret_event, nb_error *err);
+
+/* A descriptor for event loops, owned by the exec: when it polls readable, call nb_exec_next() with timeout 0 until it gives
+ * NB_EVENT_NONE or NB_EVENT_EXITED. Edge-triggered use is fine if that rule is kept. -1: out of descriptors. */
+NB_API int nb_exec_fd(nb_exec *exec);
+
+/* Feeds the process's stdin. Waits for room at most @timeout_ms.
+ *
+ * @ret_written  how many bytes were taken, fewer than @length when time ran out; taken bytes are never lost by us
+ * Errors: -NB_E_INVALID (started without open_stdin, or closed), -NB_E_BOX_GONE. A process that has closed its stdin or ended takes everything
+ * and drops it. */
+NB_API int nb_exec_write(nb_exec *exec, const void *bytes, size_t length, int64_t timeout_ms, size_t *ret_written, nb_error *err);
+
+/* End of file for stdin, after all that was written. Output goes on. */
+NB_API int nb_exec_close_stdin(nb_exec *exec, nb_error *err);
+
+/* Waits until the exec has ended and its output was delivered: what nobody takes with nb_exec_next() is kept up to a window of 256 KiB a
+ * stream, beyond which the process blocks. Any number of threads may wait, early, late and repeatedly; all get the same answer.
+ * -NB_E_TIMEOUT: it still runs. */
+NB_API int nb_exec_wait(nb_exec *exec, int64_t timeout_ms, nb_exit_status *ret_status, nb_error *err);
+
+/* Sends a signal to the process; to one that has ended: nothing, and 0. -NB_E_INVALID for a number outside 1..64. */
+NB_API int nb_exec_signal(nb_exec *exec, int signal, nb_error *err);
+
+/* Kills the process and everything that came from it. */
+NB_API int nb_exec_kill(nb_exec *exec, nb_error *err);
+
+/* Sets the size of its terminal. -NB_E_INVALID without one. */
+NB_API int nb_exec_resize(nb_exec *exec, uint16_t columns, uint16_t rows, nb_error *err);
+
+/* "TERM", "SIGTERM" and "15" all give 15; 0 for what is none. */
+NB_API int nb_signal_number(const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * process.c - naming a process so that a recycled pid is not taken for it
+ */
+#include "base/process.h"
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/size.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/syscall.h>
+
+#define STAT_TEXT_SIZE 1024
+#define STAT_FIELD_STATE 3
+#define STAT_FIELD_START_TIME 22
+
+/* The state letter and start time. The command name in field 2 may hold anything, so fields are counted from its last ')'. */
+static int read_stat(pid_t pid, char *ret_state, uint64_t *ret_start_ticks) {
+    char path[64], text[STAT_TEXT_SIZE];
+    (void) snprintf(path, sizeof(path), "/proc/%d/stat", (int) pid);
+    CLEANUP(cleanup_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        if (errno == ENOENT)
+            errno = ESRCH;
+        return -1;
+    }
+    ssize_t n = fd_read_full(fd, text, sizeof(text) - 1);
+    if (n < 0)
+        return -1;
+    text[n] = '\0';
+    char *at = strrchr(text, ')');
+    if (!at || at[1] != ' ') {
+        errno = EINVAL;
+        return -1;
+    }
+    at += 2;
+    *ret_state = *at;
+    for (int field = STAT_FIELD_STATE; field < STAT_FIELD_START_TIME; field++) {
+        at = strchr(at, ' ');
+        if (!at) {
+            errno = EINVAL;
+            return -1;
+        }
+        at++;
+    }
+    *ret_start_ticks = strtoull(at, NULL, 10);
+    return 0;
+}
+
+int process_identify(pid_t pid, process_id *ret_id) {
+    char state;
+    uint64_t start_ticks;
+    if (read_stat(pid, &state, &start_ticks) < 0)
+        return -1;
+    *ret_id = (process_id){pid, start_ticks};
+    return 0;
+}
+
+bool process_is_alive(process_id id) {
+    char state;
+    uint64_t start_ticks;
+    if (id.pid <= 0 || read_stat(id.pid, &state, &start_ticks) < 0)
+        return false;
+    return start_ticks == id.start_ticks && state != 'Z' && state != 'X';
+}
+
+int process_open(pid_t pid) {
+    return (int) syscall(SYS_pidfd_open, pid, 0);
+}
+
+int process_signal(int pidfd, int signal) {
+    return (int) syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
+}
+
+/* The signals that users name, signal(7). */
+static const struct {
+    int number;
+    const char *name;
+} signal_names[] = {
+    {SIGHUP, "HUP"},   {SIGINT, "INT"},   {SIGQUIT, "QUIT"}, {SIGILL, "ILL"},       {SIGTRAP, "TRAP"},   {SIGABRT, "ABRT"},
+    {SIGBUS, "BUS"},   {SIGFPE, "FPE"},   {SIGKILL, "KILL"}, {SIGUSR1, "USR1"},     {SIGSEGV, "SEGV"},   {SIGUSR2, "USR2"},
+    {SIGPIPE, "PIPE"}, {SIGALRM, "ALRM"}, {SIGTERM, "TERM"}, {SIGCHLD, "CHLD"},     {SIGCONT, "CONT"},   {SIGSTOP, "STOP"},
+    {SIGTSTP, "TSTP"}, {SIGTTIN, "TTIN"}, {SIGTTOU, "TTOU"}, {SIGURG, "URG"},       {SIGXCPU, "XCPU"},   {SIGXFSZ, "XFSZ"},
+    {SIGPROF, "PROF"}, {SIGSYS, "SYS"},   {SIGIO, "IO"},     {SIGVTALRM, "VTALRM"}, {SIGWINCH, "WINCH"}, {SIGPWR, "PWR"},
+};
+
+/* Linux's real-time signals end here; the C library's own SIGRTMAX is a call. */
+#define SIGNAL_NUMBER_MAX 64
+
+const char *signal_name(int signal) {
+    for (size_t i = 0; i < ARRAY_LENGTH(signal_names); i++) {
+        if (signal_names[i].number == signal)
+            return signal_names[i].name;
+    }
+    return NULL;
+}
+
+int signal_number(const char *name) {
+    char *end;
+    long number = strtol(name, &end, 10);
+    if (end != name && *end == '\0')
+        return number >= 1 && number <= SIGNAL_NUMBER_MAX ? (int) number : 0;
+    if (strncasecmp(name, "SIG", 3) == 0)
+        name += 3;
+    for (size_t i = 0; i < ARRAY_LENGTH(signal_names); i++) {
+        if (strcasecmp(signal_names[i].name, name) == 0)
+            return signal_names[i].number;
+    }
+    return 0;
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * link.c - our end of a framed connection, on an event loop
+ *
+ * Theory of operation
+ *   Reading: each readiness reads once, up to LINK_READ_BYTES, and hands out every whole frame. A partial frame waits at the head
+ *   of the buffer, which can hold the longest one.
+ *   Writing: everything is appended to one queue and written at once as far as the descriptor takes it; the rest waits for EPOLLOUT. A write
+ *   that fails is reported from a timer of the loop, so that no sender finds its link gone in the middle of its own work.
+ */
+#include "link/link.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+#include <nestbox/error.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define LINK_READ_BYTES ((size_t) 128 << 10)
+
+static void on_ready(loop_fd *watcher, uint32_t events);
+static void on_fault(loop_timer *timer);
+
+int link_init(loop *l, link_end *end, int fd, enum wire_direction accepts, const link_handlers *handlers, void *user) {
+    *end = (link_end){.loop = l, .fd = fd, .accepts = accepts, .handlers = handlers, .user = user};
+    buf_init(&end->in, WIRE_READ_BUFFER_BYTES + LINK_READ_BYTES);
+    buf_init(&end->out, LINK_QUEUE_MAX_BYTES);
+    loop_timer_init(l, &end->fault, on_fault, end);
+    if (fd_set_nonblock(fd, true) < 0 || loop_fd_init(l, &end->watcher, fd, EPOLLIN, on_ready, end) < 0) {
+        link_done(end);
+        return -1;
+    }
+    link_send(end, wire_encode_hello, (&(msg_hello){.version = WIRE_VERSION, .capabilities = WIRE_CAPABILITIES}));
+    return 0;
+}
+
+void link_done(link_end *end) {
+    loop_timer_done(&end->fault);
+    loop_fd_done(&end->watcher);
+    if (end->loop)
+        end->fd = fd_close(end->fd);
+    buf_done(&end->in);
+    buf_done(&end->out);
+    end->loop = NULL;
+}
+
+/* @reason  "" when it was the other side that closed */
+static void fail_later(link_end *end, const char *reason) {
+    if (!end->fault_reason) {
+        end->fault_reason = reason;
+        loop_timer_start(&end->fault, 0);
+    }
+}
+
+static void close_now(link_end *end, const char *why) {
+    loop_timer_stop(&end->fault);
+    loop_fd_done(&end->watcher);
+    end->fd = fd_close(end->fd);
+    end->handlers->on_closed(end, why);
+}
+
+static void on_fault(loop_timer *timer) {
+    link_end *end = timer->user;
+    close_now(end, *end->fault_reason ? end->fault_reason : NULL);
+}
+
+static void update_events(link_end *end) {
+    uint32_t events = EPOLLIN | (buf_length(&end->out) > 0 ? EPOLLOUT : 0);
+    if (loop_fd_set_events(&end->watcher, events) < 0)
+        fail_later(end, "watch the connection");
+}
+
+/* Writes what the descriptor takes. False: it failed for good. */
+static bool write_queue(link_end *end) {
+    while (buf_length(&end->out) > 0) {
+        ssize_t n = write(end->fd, buf_bytes(&end->out), buf_length(&end->out));
+        if (n < 0) {
+            if (errno == EINTR)
+                continue;
+            return errno == EAGAIN;
+        }
+        if (n == 0)
+            return true;
+        buf_consume(&end->out, (size_t) n);
+    }
+    return true;
+}
+
+void link_flush(link_end *end, bool queued) {
+    if (!link_is_open(end) || end->fault_reason)
+        return;
+    if (!queued)
+        fail_later(end, "the other side does not read, or memory is out");
+    else if (!write_queue(end))
+        fail_later(end, "");
+    else
+        update_events(end);
+}
+
+bool link_has_room(link_end *end) {
+    if (!link_is_open(end) || end->fault_reason)
+        return false;
+    if (buf_length(&end->out) < LINK_QUEUE_HIGH_BYTES)
+        return true;
+    end->was_full = true;
+    return false;
+}
+
+void link_data(link_end *end, uint32_t channel, const void *bytes, size_t length) {
+    if (!link_is_open(end))
+        return;
+    const uint8_t *at = bytes;
+    bool queued = true;
+    while (length > 0 && queued) {
+        size_t piece = length < WIRE_DATA_MAX_BYTES ? length : WIRE_DATA_MAX_BYTES;
+        queued = wire_frame_data(&end->out, channel, at, piece);
+        at += piece;
+        length -= piece;
+    }
+    link_flush(end, queued);
+}
+
+void link_end_of_stream(link_end *end, uint32_t channel) {
+    if (link_is_open(end))
+        link_flush(end, wire_frame_end(&end->out, channel));
+}
+
+void link_credit(link_end *end, uint32_t channel, uint32_t credit) {
+    if (link_is_open(end))
+        link_flush(end, wire_frame_credit(&end->out, channel, credit));
+}
+
+ssize_t link_data_from_fd(link_end *end, uint32_t channel, int fd, size_t max) {
+    if (max > WIRE_DATA_MAX_BYTES)
+        max = WIRE_DATA_MAX_BYTES;
+    uint8_t *frame = wire_data_reserve(&end->out, max);
+    if (!frame) {
+        errno = ENOMEM;
+        return -1;
+    }
+    ssize_t n = read(fd, frame + WIRE_HEADER_BYTES, max);
+    if (n <= 0)
+        return n;
+    wire_data_commit(&end->out, channel, (size_t) n);
+    link_flush(end, true);
+    return n;
+}
+
+/* 0, or what the handler said. */
+static int hand_out(link_end *end, const wire_frame *frame) {
+    switch (frame->kind) {
+    case WIRE_FRAME_CONTROL: {
+        uint16_t id = wire_message_id(frame->payload, frame->length);
+        if (!wire_message_allowed(id, end->accepts))
+            return -NB_E_PROTOCOL;
+        if (id != id_of_msg_hello)
+            return end->greeted ? end->handlers->on_message(end, id, frame->payload, frame->length) : -NB_E_PROTOCOL;
+        msg_hello hello;
+        if (end->greeted || wire_decode_hello(frame->payload, frame->length, &hello) < 0 || hello.version != WIRE_VERSION)
+            return -NB_E_PROTOCOL;
+        end->greeted = true;
+        if (end->handlers->on_greeted)
+            end->handlers->on_greeted(end);
+        return 0;
+    }
+    case WIRE_FRAME_DATA:
+    case WIRE_FRAME_END:
+        return end->greeted ? end->handlers->on_data(end, frame->channel, frame->payload, frame->length) : -NB_E_PROTOCOL;
+    case WIRE_FRAME_CREDIT:
+        return end->greeted ? end->handlers->on_credit(end, frame->channel, frame->credit) : -NB_E_PROTOCOL;
+    }
+    return -NB_E_PROTOCOL;
+}
+
+static void read_frames(link_end *end) {
+    wire_frame frame;
+    size_t used = 0;
+    int found;
+    while (link_is_open(end) && (found = wire_frame_parse(buf_bytes(&end->in), buf_length(&end->in), &frame, &used)) != 0) {
+        if (found < 0 || hand_out(end, &frame) < 0) {
+            if (link_is_open(end))
+                close_now(end, "the other side broke the protocol");
+            return;
+        }
+        if (link_is_open(end))
+            buf_consume(&end->in, used);
+    }
+}
+
+static void read_some(link_end *end, uint32_t events) {
+    uint8_t *to = buf_reserve(&end->in, LINK_READ_BYTES);
+    if (!to) {
+        close_now(end, "memory is out");
+        return;
+    }
+    ssize_t n = read(end->fd, to, LINK_READ_BYTES);
+    if (n > 0) {
+        buf_added(&end->in, (size_t) n);
+        read_frames(end);
+    } else if (n == 0) {
+        close_now(end, NULL);
+    } else if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        close_now(end, NULL);
+    } else if (n < 0 && events & EPOLLHUP) {
+        close_now(end, NULL);
+    }
+}
+
+static void on_ready(loop_fd *watcher, uint32_t events) {
+    link_end *end = watcher->user;
+    if (events & EPOLLOUT) {
+        if (!write_queue(end)) {
+            close_now(end, NULL);
+            return;
+        }
+        update_events(end);
+        if (end->was_full && buf_length(&end->out) < LINK_QUEUE_HIGH_BYTES) {
+            end->was_full = false;
+            if (end->handlers->on_room)
+                end->handlers->on_room(end);
+            if (!link_is_open(end))
+                return;
+        }
+    }
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+        read_some(end, events);
+}
+
+void link_drain(link_end *end, int timeout_ms) {
+    deadline until = deadline_in(timeout_ms);
+    while (link_is_open(end) && buf_length(&end->out) > 0 && write_queue(end)) {
+        struct pollfd writable = {.fd = end->fd, .events = POLLOUT};
+        if (buf_length(&end->out) == 0 || deadline_passed(until) || poll(&writable, 1, deadline_left_ms(until)) < 0)
+            return;
+    }
+}

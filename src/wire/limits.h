@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * limits.h - the protocol's numbers: version, maxima with their reasons, flags
+ */
+#ifndef WIRE_LIMITS_H
+#define WIRE_LIMITS_H
+
+#include <stdint.h>
+
+#define WIRE_VERSION 1
+
+/* Capabilities that a HELLO may name; none yet. A bit that the receiver does not know is ignored. */
+#define WIRE_CAPABILITIES UINT64_C(0)
+
+/* A data frame: what one read of a pipe gives, and little enough that a control frame never waits long behind it. */
+#define WIRE_DATA_MAX_BYTES (64u << 10)
+/* execve(2) takes a quarter of the stack limit (2 MiB of the usual 8) for arguments and environment together: half each. */
+#define WIRE_ARGV_MAX_BYTES (1u << 20)
+#define WIRE_ENV_MAX_BYTES (1u << 20)
+/* PATH_MAX, without its NUL. */
+#define WIRE_PATH_MAX_BYTES 4095u
+/* Names, references, ids, user specifications: generous beyond any real one. */
+#define WIRE_NAME_MAX_BYTES 1024u
+/* Sentences for people, nb_error's message. */
+#define WIRE_TEXT_MAX_BYTES 4096u
+/* What a control message can take at most: IMPORTED with four lists, and room for its small fields. */
+#define WIRE_CONTROL_MAX_BYTES (4u * (1u << 20) + (64u << 10))
+/* Enough to seed the kernel's generator (256 bits) twice. */
+#define WIRE_ENTROPY_BYTES 64u
+
+/* Bytes a sender may have on the way per channel before the receiver grants more: twice what a round trip of the slowest link
+ * carries (225 MB/s in 220 us), rounded up. */
+#define WIRE_WINDOW_BYTES (256u << 10)
+
+/* Terminals beyond this are a mistake or an attack. */
+#define WIRE_COLUMNS_MAX 10000u
+#define WIRE_ROWS_MAX 10000u
+
+/* signal(7): the last real-time signal. */
+#define WIRE_SIGNAL_MAX 64
+
+#define WIRE_MAIN_EXEC_ID 1u
+/* Two bits of a channel number name the stream. */
+#define WIRE_EXEC_ID_MAX (UINT32_MAX >> 2)
+
+enum { WIRE_STREAM_STDIN = 1, WIRE_STREAM_STDOUT = 2, WIRE_STREAM_STDERR = 3 };
+
+enum {
+    WIRE_SETUP_INIT = 1 << 0, /* the container's PID 1 is our init, not the main command */
+};
+
+enum {
+    WIRE_SPAWN_TTY = 1 << 0,
+    WIRE_SPAWN_STDIN = 1 << 1,    /* stdin comes over the link; otherwise it is /dev/null */
+    WIRE_SPAWN_MAKE_CWD = 1 << 2, /* the working directory is made where it is missing (main commands) */
+};
+
+enum {
+    WIRE_CREATE_TTY = 1 << 0,    /* one console socket instead of three streams */
+    WIRE_CREATE_CGROUP = 1 << 1, /* a cgroup comes along */
+};
+
+enum {
+    WIRE_EXIT_OOM = 1 << 0,
+    WIRE_EXIT_TIMED_OUT = 1 << 1,
+    WIRE_EXIT_STOPPED = 1 << 2, /* no status of its own: the box ended under it */
+};
+
+enum {
+    WIRE_LAUNCH_TTY = 1 << 0,
+    WIRE_LAUNCH_STDIN = 1 << 1,
+    WIRE_LAUNCH_DETACH = 1 << 2,
+    WIRE_LAUNCH_INIT = 1 << 3,
+    WIRE_LAUNCH_KEEP = 1 << 4,   /* no main command */
+    WIRE_LAUNCH_ATTACH = 1 << 5, /* this connection gets the main command's streams */
+    WIRE_LAUNCH_REMOVE = 1 << 6, /* the box's folder goes when it stops */
+};
+
+/* Where a spawn failed, in the order of the steps. */
+#define WIRE_STEPS(X)                                        \
+    X(WIRE_STEP_NONE, 0, "none")                             \
+    X(WIRE_STEP_AGENT, 1, "prepare in the agent")            \
+    X(WIRE_STEP_FORK, 2, "create the process")               \
+    X(WIRE_STEP_STREAMS, 3, "connect the streams")           \
+    X(WIRE_STEP_TERMINAL, 4, "open a terminal")              \
+    X(WIRE_STEP_USER, 5, "look up the user")                 \
+    X(WIRE_STEP_IDENTITY, 6, "take on the user's identity")  \
+    X(WIRE_STEP_DIRECTORY, 7, "enter the working directory") \
+    X(WIRE_STEP_EXECUTE, 8, "execute the program")           \
+    X(WIRE_STEP_CONTAINER, 9, "reach the container")
+
+enum wire_step {
+#define WIRE_STEP_ENUM(name, number, text) name = number,
+    WIRE_STEPS(WIRE_STEP_ENUM)
+#undef WIRE_STEP_ENUM
+        WIRE_STEP_COUNT
+};
+
+enum {
+    WIRE_IMAGE_ROOTFS = 1,         /* a tar stream, compressed or not */
+    WIRE_IMAGE_OCI_LAYOUT = 2,     /* the source is a folder */
+    WIRE_IMAGE_OCI_ARCHIVE = 3,    /* a seekable tar of such a folder */
+    WIRE_IMAGE_DOCKER_ARCHIVE = 4, /* a seekable tar as written by docker save */
+    WIRE_IMAGE_DIRECTORY = 5,      /* a folder as root file system */
+    WIRE_IMAGE_ARCHIVE = 6,        /* one of the two archives, whichever it is */
+};
+
+/* Descriptors that a worker is born with; 0 to 2 are /dev/null. */
+enum { WIRE_WORKER_SOCKET_FD = 3, WIRE_WORKER_SOURCE_FD = 4, WIRE_WORKER_DISK_FD = 5 };
+/* Descriptors that a shim is born with: its first client, the box's folder, a pidfd of its owner. */
+enum { WIRE_SHIM_SOCKET_FD = 3, WIRE_SHIM_FOLDER_FD = 4, WIRE_SHIM_OWNER_FD = 5 };
+
+#endif

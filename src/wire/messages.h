@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * messages.h - every control message, in one table
+ *
+ * From this table come the structs, encoders, decoders, names and direction checks (message.h, message.c), the fuzzers' dictionary and
+ * the tables of docs/protocol.md. Ids are written out and never reused.
+ *
+ * Field kinds: u8 u16 u32 u64 i32 (fixed width, little endian), str (length and bytes, no NUL within), strv (length and a packed
+ * list, base/strv.h), bytes (length and bytes). The third word is the maximum in bytes of what has a length.
+ */
+#ifndef WIRE_MESSAGES_H
+#define WIRE_MESSAGES_H
+
+#include "wire/limits.h"
+
+/* Who may send a message. The same framing serves three links: guest agent, the shim's clients, image workers. */
+enum wire_direction {
+    TO_GUEST = 1 << 0,  /* shim to agent */
+    TO_HOST = 1 << 1,   /* agent to shim */
+    TO_SHIM = 1 << 2,   /* client to shim */
+    TO_CLIENT = 1 << 3, /* shim to client */
+    TO_WORKER = 1 << 4, /* library to image worker */
+    TO_OWNER = 1 << 5,  /* image worker to library */
+    TO_ZYGOTE = 1 << 6, /* agent to zygote: one datagram each, with descriptors */
+    TO_AGENT = 1 << 7,  /* zygote to agent */
+    ON_DISK = 1 << 8,   /* not sent: a file of the box's folder */
+};
+
+/* clang-format off: one row a field, one row a message */
+
+/* The first message on every link, both ways: what the sender speaks. */
+#define WIRE_HELLO(F) F(u16, version, 0) F(u64, capabilities, 0)
+
+/* Gives a booted machine its identity, and has the container built. setup_flags: WIRE_SETUP_... */
+#define WIRE_SETUP(F)                     \
+    F(str, box_id, WIRE_NAME_MAX_BYTES)   \
+    F(str, hostname, WIRE_NAME_MAX_BYTES) \
+    F(u64, wall_clock_ns, 0)              \
+    F(bytes, entropy, WIRE_ENTROPY_BYTES) \
+    F(u64, memory_bytes, 0)               \
+    F(u32, pids_max, 0)                   \
+    F(u8, setup_flags, 0)
+
+#define WIRE_SETUP_DONE(F) F(u32, container_pid, 0)
+#define WIRE_SETUP_FAILED(F) F(i32, error, 0) F(str, message, WIRE_TEXT_MAX_BYTES)
+
+/* A process. spawn_flags: WIRE_SPAWN_... The box's main command has exec id WIRE_MAIN_EXEC_ID. */
+#define WIRE_SPAWN(F)                  \
+    F(u32, exec_id, 0)                 \
+    F(u8, spawn_flags, 0)              \
+    F(u16, columns, 0)                 \
+    F(u16, rows, 0)                    \
+    F(strv, argv, WIRE_ARGV_MAX_BYTES) \
+    F(strv, env, WIRE_ENV_MAX_BYTES)   \
+    F(str, cwd, WIRE_PATH_MAX_BYTES)   \
+    F(str, user, WIRE_NAME_MAX_BYTES)  \
+    F(u64, timeout_ms, 0)
+
+/* pid: inside the box. */
+#define WIRE_SPAWNED(F) F(u32, exec_id, 0) F(u32, pid, 0)
+/* step: WIRE_STEP_..., where it failed; error: errno there. */
+#define WIRE_SPAWN_FAILED(F) F(u32, exec_id, 0) F(u8, step, 0) F(i32, error, 0)
+
+/* After the last byte of the exec's output. signal 0: exited by itself with code. exit_flags: WIRE_EXIT_... */
+#define WIRE_EXITED(F)        \
+    F(u32, exec_id, 0)        \
+    F(i32, code, 0)           \
+    F(u8, signal, 0)          \
+    F(u8, exit_flags, 0)      \
+    F(u64, user_time_us, 0)   \
+    F(u64, system_time_us, 0) \
+    F(u64, max_rss_bytes, 0)
+
+/* whole_tree 1: SIGKILL to everything that came from the exec, signal is then ignored. */
+#define WIRE_SIGNAL(F) F(u32, exec_id, 0) F(u8, signal, 0) F(u8, whole_tree, 0)
+#define WIRE_RESIZE(F) F(u32, exec_id, 0) F(u16, columns, 0) F(u16, rows, 0)
+
+/* Kill what is left, sync, unmount, power off. */
+#define WIRE_SHUTDOWN(F) F(u8, reserved, 0)
+/* The last word of a guest: its disk is unmounted (error 0) or could not be. */
+#define WIRE_GOODBYE(F) F(i32, error, 0)
+
+/* All that a shim needs to run its box; on the connection it was born with. launch_flags: WIRE_LAUNCH_... */
+#define WIRE_LAUNCH(F)                       \
+    F(str, box_id, WIRE_NAME_MAX_BYTES)      \
+    F(str, qemu, WIRE_PATH_MAX_BYTES)        \
+    F(str, accelerator, WIRE_NAME_MAX_BYTES) \
+    F(str, kernel, WIRE_PATH_MAX_BYTES)      \
+    F(str, modules, WIRE_PATH_MAX_BYTES)     \
+    F(str, agent, WIRE_PATH_MAX_BYTES)       \
+    F(str, base_disk, WIRE_PATH_MAX_BYTES)   \
+    F(u64, memory_bytes, 0)                  \
+    F(u32, cpus, 0)                          \
+    F(u32, pids_max, 0)                      \
+    F(u8, launch_flags, 0)                   \
+    F(u16, columns, 0)                       \
+    F(u16, rows, 0)                          \
+    F(str, hostname, WIRE_NAME_MAX_BYTES)    \
+    F(strv, argv, WIRE_ARGV_MAX_BYTES)       \
+    F(strv, env, WIRE_ENV_MAX_BYTES)         \
+    F(str, cwd, WIRE_PATH_MAX_BYTES)         \
+    F(str, user, WIRE_NAME_MAX_BYTES)        \
+    F(u8, stop_signal, 0)                    \
+    F(u32, stop_timeout_ms, 0)               \
+    F(u32, boot_timeout_ms, 0)               \
+    F(u64, requested_at_ns, 0)               \
+    F(u8, log_level, 0)
+
+/* The machine runs, and its main command, where it has one. */
+#define WIRE_LAUNCHED(F) F(u32, shim_pid, 0) F(u32, machine_pid, 0)
+
+/* Why a request of a client or an owner came to nothing; code: NB_E_... */
+#define WIRE_FAILED(F) F(i32, code, 0) F(i32, error, 0) F(str, message, WIRE_TEXT_MAX_BYTES) F(str, hint, WIRE_TEXT_MAX_BYTES)
+
+/* Asks to be connected to the streams of the main command. */
+#define WIRE_ATTACH(F) F(u32, exec_id, 0)
+#define WIRE_ATTACHED(F) F(u32, exec_id, 0)
+
+/* grace_ms UINT32_MAX: the box's own. The connection ends when the box has stopped. */
+#define WIRE_STOP(F) F(u32, grace_ms, 0)
+
+/* As a connection's first request: the box is to outlive its owner; answered by ATTACHED with exec id 0. On an exec's connection: its
+ * client is about to go, and the exec is not to notice; no answer. */
+#define WIRE_DETACH(F) F(u8, reserved, 0)
+
+/* The file "run" of a box's folder: what its shim last did. state: nb_box_state, cause: nb_end_cause. Times are wall clock, timings
+ * microseconds of each step of the start. */
+#define WIRE_RECORD(F)                       \
+    F(u8, state, 0)                          \
+    F(u8, cause, 0)                          \
+    F(u8, has_exit, 0)                       \
+    F(i32, code, 0)                          \
+    F(u8, signal, 0)                         \
+    F(u8, exit_flags, 0)                     \
+    F(u32, shim_pid, 0)                      \
+    F(u64, shim_start_ticks, 0)              \
+    F(u32, machine_pid, 0)                   \
+    F(u64, machine_start_ticks, 0)           \
+    F(u64, started_at_ms, 0)                 \
+    F(u64, finished_at_ms, 0)                \
+    F(str, accelerator, WIRE_NAME_MAX_BYTES) \
+    F(i32, failure, 0)                       \
+    F(str, message, WIRE_TEXT_MAX_BYTES)     \
+    F(u64, prepare_us, 0)                    \
+    F(u64, machine_us, 0)                    \
+    F(u64, boot_us, 0)                       \
+    F(u64, container_us, 0)                  \
+    F(u64, command_us, 0)
+
+/* Makes a base disk. kind: WIRE_IMAGE_...; the source is descriptor WIRE_WORKER_SOURCE_FD, the disk goes to WIRE_WORKER_DISK_FD. */
+#define WIRE_IMPORT(F)                        \
+    F(u8, kind, 0)                            \
+    F(str, reference, WIRE_NAME_MAX_BYTES)    \
+    F(str, architecture, WIRE_NAME_MAX_BYTES) \
+    F(u64, disk_max_bytes, 0)                 \
+    F(strv, command, WIRE_ARGV_MAX_BYTES)
+
+#define WIRE_PROGRESS(F) F(str, what, WIRE_TEXT_MAX_BYTES) F(u64, done_bytes, 0) F(u64, total_bytes, 0)
+
+#define WIRE_IMPORTED(F)                      \
+    F(str, id, WIRE_NAME_MAX_BYTES)           \
+    F(str, name, WIRE_NAME_MAX_BYTES)         \
+    F(str, architecture, WIRE_NAME_MAX_BYTES) \
+    F(str, os, WIRE_NAME_MAX_BYTES)           \
+    F(u64, disk_bytes, 0)                     \
+    F(u64, content_bytes, 0)                  \
+    F(strv, entrypoint, WIRE_ARGV_MAX_BYTES)  \
+    F(strv, command, WIRE_ARGV_MAX_BYTES)     \
+    F(strv, env, WIRE_ENV_MAX_BYTES)          \
+    F(strv, labels, WIRE_ENV_MAX_BYTES)       \
+    F(str, cwd, WIRE_PATH_MAX_BYTES)          \
+    F(str, user, WIRE_NAME_MAX_BYTES)         \
+    F(str, stop_signal, WIRE_NAME_MAX_BYTES)
+
+/* Builds the container. Descriptors: the folder that becomes the zygote's root, the box's cgroup. setup_flags: WIRE_SETUP_... */
+#define WIRE_BUILD(F)                     \
+    F(str, hostname, WIRE_NAME_MAX_BYTES) \
+    F(str, rootfs, WIRE_PATH_MAX_BYTES)   \
+    F(u8, setup_flags, 0)                 \
+    F(u8, has_cgroup, 0)
+#define WIRE_BUILT(F) F(u32, pid, 0)
+#define WIRE_BUILD_FAILED(F) F(i32, error, 0) F(str, message, WIRE_TEXT_MAX_BYTES)
+
+/* Makes a process. Descriptors: a memory file with the SPAWN message, then by create_flags (WIRE_CREATE_...) the exec's cgroup, then the
+ * console socket, or stdin, stdout and stderr. */
+#define WIRE_CREATE(F) F(u32, exec_id, 0) F(u8, create_flags, 0)
+#define WIRE_CREATED(F) F(u32, exec_id, 0) F(u32, pid, 0) F(u32, inner_pid, 0)
+#define WIRE_CREATE_FAILED(F) F(u32, exec_id, 0) F(u8, step, 0) F(i32, error, 0)
+/* The process has ended and was reaped. signal 0: it exited by itself with code. */
+#define WIRE_ENDED(F)         \
+    F(u32, exec_id, 0)        \
+    F(i32, code, 0)           \
+    F(u8, signal, 0)          \
+    F(u64, user_time_us, 0)   \
+    F(u64, system_time_us, 0) \
+    F(u64, max_rss_bytes, 0)
+#define WIRE_SIGNAL_PROCESS(F) F(u32, exec_id, 0) F(u8, signal, 0)
+
+/* M(struct, encoder, decoder, id, name, directions, fields): every name is written out, so that grep finds it. */
+#define WIRE_MESSAGES(M)                                                                                                               \
+    M(msg_hello, wire_encode_hello, wire_decode_hello, 1, "HELLO", TO_GUEST | TO_HOST | TO_SHIM | TO_CLIENT | TO_WORKER | TO_OWNER,    \
+      WIRE_HELLO)                                                                                                                      \
+    M(msg_setup, wire_encode_setup, wire_decode_setup, 2, "SETUP", TO_GUEST, WIRE_SETUP)                                               \
+    M(msg_setup_done, wire_encode_setup_done, wire_decode_setup_done, 3, "SETUP_DONE", TO_HOST, WIRE_SETUP_DONE)                       \
+    M(msg_setup_failed, wire_encode_setup_failed, wire_decode_setup_failed, 4, "SETUP_FAILED", TO_HOST, WIRE_SETUP_FAILED)             \
+    M(msg_spawn, wire_encode_spawn, wire_decode_spawn, 5, "SPAWN", TO_GUEST | TO_SHIM, WIRE_SPAWN)                                     \
+    M(msg_spawned, wire_encode_spawned, wire_decode_spawned, 6, "SPAWNED", TO_HOST | TO_CLIENT, WIRE_SPAWNED)                          \
+    M(msg_spawn_failed, wire_encode_spawn_failed, wire_decode_spawn_failed, 7, "SPAWN_FAILED", TO_HOST | TO_CLIENT, WIRE_SPAWN_FAILED) \
+    M(msg_exited, wire_encode_exited, wire_decode_exited, 8, "EXITED", TO_HOST | TO_CLIENT, WIRE_EXITED)                               \
+    M(msg_signal, wire_encode_signal, wire_decode_signal, 9, "SIGNAL", TO_GUEST | TO_SHIM, WIRE_SIGNAL)                                \
+    M(msg_resize, wire_encode_resize, wire_decode_resize, 10, "RESIZE", TO_GUEST | TO_SHIM, WIRE_RESIZE)                               \
+    M(msg_shutdown, wire_encode_shutdown, wire_decode_shutdown, 11, "SHUTDOWN", TO_GUEST, WIRE_SHUTDOWN)                               \
+    M(msg_goodbye, wire_encode_goodbye, wire_decode_goodbye, 12, "GOODBYE", TO_HOST, WIRE_GOODBYE)                                     \
+    M(msg_launch, wire_encode_launch, wire_decode_launch, 20, "LAUNCH", TO_SHIM, WIRE_LAUNCH)                                          \
+    M(msg_launched, wire_encode_launched, wire_decode_launched, 21, "LAUNCHED", TO_CLIENT, WIRE_LAUNCHED)                              \
+    M(msg_failed, wire_encode_failed, wire_decode_failed, 22, "FAILED", TO_CLIENT | TO_OWNER, WIRE_FAILED)                             \
+    M(msg_attach, wire_encode_attach, wire_decode_attach, 23, "ATTACH", TO_SHIM, WIRE_ATTACH)                                          \
+    M(msg_attached, wire_encode_attached, wire_decode_attached, 24, "ATTACHED", TO_CLIENT, WIRE_ATTACHED)                              \
+    M(msg_stop, wire_encode_stop, wire_decode_stop, 25, "STOP", TO_SHIM, WIRE_STOP)                                                    \
+    M(msg_detach, wire_encode_detach, wire_decode_detach, 26, "DETACH", TO_SHIM, WIRE_DETACH)                                          \
+    M(msg_record, wire_encode_record, wire_decode_record, 30, "RECORD", ON_DISK, WIRE_RECORD)                                          \
+    M(msg_import, wire_encode_import, wire_decode_import, 40, "IMPORT", TO_WORKER, WIRE_IMPORT)                                        \
+    M(msg_progress, wire_encode_progress, wire_decode_progress, 41, "PROGRESS", TO_OWNER, WIRE_PROGRESS)                               \
+    M(msg_imported, wire_encode_imported, wire_decode_imported, 42, "IMPORTED", TO_OWNER, WIRE_IMPORTED)                               \
+    M(msg_build, wire_encode_build, wire_decode_build, 60, "BUILD", TO_ZYGOTE, WIRE_BUILD)                                             \
+    M(msg_built, wire_encode_built, wire_decode_built, 61, "BUILT", TO_AGENT, WIRE_BUILT)                                              \
+    M(msg_build_failed, wire_encode_build_failed, wire_decode_build_failed, 62, "BUILD_FAILED", TO_AGENT, WIRE_BUILD_FAILED)           \
+    M(msg_create, wire_encode_create, wire_decode_create, 63, "CREATE", TO_ZYGOTE, WIRE_CREATE)                                        \
+    M(msg_created, wire_encode_created, wire_decode_created, 64, "CREATED", TO_AGENT, WIRE_CREATED)                                    \
+    M(msg_create_failed, wire_encode_create_failed, wire_decode_create_failed, 65, "CREATE_FAILED", TO_AGENT, WIRE_CREATE_FAILED)      \
+    M(msg_ended, wire_encode_ended, wire_decode_ended, 66, "ENDED", TO_AGENT, WIRE_ENDED)                                              \
+    M(msg_signal_process, wire_encode_signal_process, wire_decode_signal_process, 67, "SIGNAL_PROCESS", TO_ZYGOTE, WIRE_SIGNAL_PROCESS)
+
+/* clang-format on */
+
+#endif

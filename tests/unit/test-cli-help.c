@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * test-cli-help.c - --help comes from the option table; command names; detach keys
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cli/help.h"
+#include "cli/terminal.h"
+
+struct sample_args {
+    bool all;
+    opt_list labels;
+    int64_t time_ms;
+};
+
+static const opt sample_opts[] = {
+    OPT_FLAG('a', "all", struct sample_args, all, "every one"),
+    OPT_LIST('\0', "label", struct sample_args, labels, "KEY=VALUE", "a label"),
+    OPT_DURATION('t', "time-that-is-very-long", struct sample_args, time_ms, 0, 1000, "1s", "wait"),
+    OPT_UNSUPPORTED('p', "publish", "PORT"),
+    OPT_END,
+};
+
+static const command sample = {
+    .name = "image sample",
+    .alias = "sm",
+    .group = GROUP_IMAGE,
+    .usage = "[OPTIONS] X",
+    .summary = "Do a sample",
+    .details = "Details.",
+    .example = "nestbox image sample x",
+    .opts = sample_opts,
+    .args_size = sizeof(struct sample_args),
+};
+
+/* What help_overview() lists, in place of the program's own. */
+const command *const commands[] = {&sample, NULL};
+
+static void command_help_is_the_table(void **state) {
+    char *text = NULL;
+    size_t length;
+    FILE *to = open_memstream(&text, &length);
+    help_command(&sample, to);
+    fclose(to);
+    assert_string_equal(text, "Usage: nestbox image sample [OPTIONS] X\n"
+                              "       nestbox sm [OPTIONS] X\n"
+                              "\n"
+                              "Do a sample.\n"
+                              "\n"
+                              "Details.\n"
+                              "\n"
+                              "Options:\n"
+                              "  -a, --all                       every one\n"
+                              "      --label KEY=VALUE           a label; may be repeated\n"
+                              "  -t, --time-that-is-very-long DURATION\n"
+                              "                                  wait (default: 1s)\n"
+                              "      --help                      show this\n"
+                              "\n"
+                              "Known but not supported yet: --publish\n"
+                              "\n"
+                              "Example:\n"
+                              "  nestbox image sample x\n");
+    free(text);
+}
+
+static void overview_lists_the_commands(void **state) {
+    static const opt none[] = {OPT_END};
+    char *text = NULL;
+    size_t length;
+    FILE *to = open_memstream(&text, &length);
+    help_overview(none, to);
+    fclose(to);
+    assert_non_null(strstr(text, "\nImages:\n  image sample   Do a sample\n"));
+    free(text);
+}
+
+static void feed(detach_filter *f, const char *typed, const char *passed, bool detached) {
+    uint8_t to[16];
+    bool is_detached;
+    size_t length = detach_filter_feed(f, (const uint8_t *) typed, strlen(typed), to, &is_detached);
+    assert_int_equal(length, strlen(passed));
+    assert_memory_equal(to, passed, length);
+    assert_int_equal(is_detached, detached);
+}
+
+static void detach_keys_are_found_across_reads(void **state) {
+    detach_filter f = {0};
+    feed(&f, "a\x10", "a", false);
+    feed(&f, "b",
+         "\x10"
+         "b",
+         false);
+    feed(&f, "\x10", "", false);
+    feed(&f, "\x10", "\x10", false);
+    feed(&f, "\x11zzz", "", true);
+}
+
+static void detach_keys_alone_are_passed_on(void **state) {
+    detach_filter f = {0};
+    feed(&f, "\x11\x11", "\x11\x11", false);
+    feed(&f, "x\x10y\x11", "x\x10y\x11", false);
+    feed(&f, "go\x10\x11more", "go", true);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(command_help_is_the_table),
+        cmocka_unit_test(overview_lists_the_commands),
+        cmocka_unit_test(detach_keys_are_found_across_reads),
+        cmocka_unit_test(detach_keys_alone_are_passed_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

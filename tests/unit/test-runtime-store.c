@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * test-runtime-store.c - the database of a home, shared, damaged, newer than we are
+ */
+#include "base/cleanup.h"
+#include "fail.h"
+#include "runtime/store.h"
+#include "test-folder.h"
+
+#include <sqlite3.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define LIST(text) ((strv){(text), sizeof(text) - 1})
+#define WRITERS 4
+#define BOXES_PER_WRITER 25
+
+typedef struct bench {
+    test_folder folder;
+    char path[128];
+    store *s;
+    arena a;
+} bench;
+
+static int set_up(void **state) {
+    static bench b;
+    b = (bench){.folder = test_folder_make()};
+    (void) snprintf(b.path, sizeof(b.path), "%s/nestbox.db", b.folder.path);
+    nb_error err;
+    if (store_open(b.path, &b.s, &err) < 0)
+        fail_msg("%s", err.message);
+    *state = &b;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    bench *b = *state;
+    store_close(b->s);
+    arena_done(&b->a);
+    test_folder_remove(&b->folder);
+    return 0;
+}
+
+static image_record image(const char *id, const char *name) {
+    return (image_record){.id = id,
+                          .name = name,
+                          .source = "",
+                          .created_at_ms = 1,
+                          .cwd = "",
+                          .user = "",
+                          .stop_signal = "",
+                          .architecture = "amd64",
+                          .os = "linux"};
+}
+
+static box_record box(const char *id, const char *name) {
+    return (box_record){.id = id,
+                        .name = name,
+                        .image = "busybox",
+                        .image_id = "sha256:aaaa1",
+                        .created_at_ms = 1,
+                        .cwd = "/",
+                        .user = "",
+                        .hostname = "h"};
+}
+
+static void add_image(bench *b, const char *id, const char *name) {
+    image_record i = image(id, name);
+    assert_int_equal(store_add_image(b->s, &i, NULL), 0);
+}
+
+static int add_box(bench *b, const char *id, const char *name) {
+    box_record x = box(id, name);
+    return store_add_box(b->s, &x, NULL);
+}
+
+static void a_box_comes_back_as_it_went(void **state) {
+    bench *b = *state;
+    add_image(b, "sha256:aaaa1", "busybox");
+    box_record in = box("abcdefghijkl", "web"), out;
+    in.argv = LIST("sh\0-c\0\0'; DROP TABLE boxes; --\0");
+    in.env = LIST("A=\xff\n\0");
+    in.memory_bytes = UINT64_C(1) << 62;
+    in.cpus = UINT32_MAX;
+    in.stop_signal = 64;
+    in.tty = in.keep = in.init = true;
+    assert_int_equal(store_add_box(b->s, &in, NULL), 0);
+    assert_int_equal(store_find_box(b->s, "web", &b->a, &out, NULL), 0);
+    assert_string_equal(out.id, in.id);
+    assert_int_equal(out.argv.bytes, in.argv.bytes);
+    assert_memory_equal(out.argv.at, in.argv.at, in.argv.bytes);
+    assert_memory_equal(out.env.at, in.env.at, in.env.bytes);
+    assert_int_equal(out.labels.bytes, 0);
+    assert_int_equal(out.memory_bytes, in.memory_bytes);
+    assert_int_equal(out.cpus, in.cpus);
+    assert_int_equal(out.stop_signal, 64);
+    assert_true(out.tty && out.keep && out.init && !out.detach && !out.auto_remove && !out.open_stdin);
+}
+
+static void a_name_is_taken_once_and_no_name_by_anyone(void **state) {
+    bench *b = *state;
+    add_image(b, "sha256:aaaa1", "busybox");
+    assert_int_equal(add_box(b, "aaaaaaaaaaaa", "web"), 0);
+    assert_int_equal(add_box(b, "bbbbbbbbbbbb", "web"), -NB_E_ALREADY_EXISTS);
+    assert_int_equal(add_box(b, "cccccccccccc", ""), 0);
+    assert_int_equal(add_box(b, "dddddddddddd", ""), 0);
+    size_t boxes, images;
+    assert_int_equal(store_count(b->s, &boxes, &images, NULL), 0);
+    assert_int_equal(boxes, 3);
+    assert_int_equal(images, 1);
+    assert_int_equal(store_remove_box(b->s, "aaaaaaaaaaaa", NULL), 0);
+    assert_int_equal(store_remove_box(b->s, "aaaaaaaaaaaa", NULL), 0);
+    assert_int_equal(add_box(b, "bbbbbbbbbbbb", "web"), 0);
+}
+
+static void a_box_needs_its_image(void **state) {
+    bench *b = *state;
+    assert_int_equal(add_box(b, "aaaaaaaaaaaa", "web"), -NB_E_NOT_FOUND);
+}
+
+static void a_box_is_found_by_name_id_or_prefix(void **state) {
+    bench *b = *state;
+    box_record found;
+    nb_error err;
+    add_image(b, "sha256:aaaa1", "busybox");
+    assert_int_equal(add_box(b, "abcaaaaaaaaa", ""), 0);
+    assert_int_equal(add_box(b, "abdaaaaaaaaa", "abcaaaaaaaaa"), 0); /* called as another's id */
+    assert_int_equal(store_find_box(b->s, "abcaaaaaaaaa", &b->a, &found, &err), 0);
+    assert_string_equal(found.id, "abdaaaaaaaaa");
+    assert_int_equal(store_find_box(b->s, "abc", &b->a, &found, &err), 0);
+    assert_string_equal(found.id, "abcaaaaaaaaa");
+    assert_int_equal(store_find_box(b->s, "ab", &b->a, &found, &err), -NB_E_INVALID);
+    static const char *const nobody[] = {"", "x", "%", "ab_", "a*", "abcaaaaaaaaaa", "' OR 1=1 --"};
+    for (size_t i = 0; i < sizeof(nobody) / sizeof(nobody[0]); i++)
+        assert_int_equal(store_find_box(b->s, nobody[i], &b->a, &found, &err), -NB_E_NOT_FOUND);
+}
+
+static void an_image_is_found_by_name_id_or_prefix(void **state) {
+    bench *b = *state;
+    image_record found;
+    add_image(b, "sha256:abcd1", "one");
+    add_image(b, "sha256:abcd2", "two");
+    assert_int_equal(store_find_image(b->s, "one", &b->a, &found, NULL), 0);
+    assert_string_equal(found.id, "sha256:abcd1");
+    assert_string_equal(found.name, "one");
+    assert_int_equal(store_find_image(b->s, "abcd2", &b->a, &found, NULL), 0);
+    assert_string_equal(found.id, "sha256:abcd2");
+    assert_string_equal(found.name, "");
+    assert_int_equal(store_find_image(b->s, "sha256:abcd2", &b->a, &found, NULL), 0);
+    assert_int_equal(store_find_image(b->s, "abcd", &b->a, &found, NULL), -NB_E_INVALID);
+    assert_int_equal(store_find_image(b->s, "abc", &b->a, &found, NULL), -NB_E_NOT_FOUND); /* too short to be meant */
+    assert_int_equal(store_find_image(b->s, "sha256:abc", &b->a, &found, NULL), -NB_E_NOT_FOUND);
+    assert_int_equal(store_find_image(b->s, "", &b->a, &found, NULL), -NB_E_NOT_FOUND);
+}
+
+static void a_name_moves_to_the_newer_image(void **state) {
+    bench *b = *state;
+    image_record found, *list;
+    size_t count;
+    add_image(b, "sha256:abcd1", "web");
+    add_image(b, "sha256:abcd2", "web");
+    assert_int_equal(store_find_image(b->s, "web", &b->a, &found, NULL), 0);
+    assert_string_equal(found.id, "sha256:abcd2");
+    assert_int_equal(store_list_images(b->s, &b->a, &list, &count, NULL), 0);
+    assert_int_equal(count, 2); /* the older one is there without a name */
+}
+
+static void an_image_goes_with_its_last_name_unless_a_box_needs_it(void **state) {
+    bench *b = *state;
+    bool gone = false;
+    image_record found, one = image("sha256:aaaa1", "one"), two = image("sha256:aaaa1", "two"), by_id = image("sha256:aaaa1", "");
+    add_image(b, "sha256:aaaa1", "one");
+    add_image(b, "sha256:aaaa1", "two");
+    assert_int_equal(add_box(b, "aaaaaaaaaaaa", ""), 0);
+    assert_int_equal(store_remove_image(b->s, &one, &gone, NULL), 0);
+    assert_false(gone);
+    assert_int_equal(store_remove_image(b->s, &two, &gone, NULL), -NB_E_INVALID_STATE);
+    assert_int_equal(store_remove_image(b->s, &by_id, &gone, NULL), -NB_E_INVALID_STATE);
+    assert_int_equal(store_find_image(b->s, "two", &b->a, &found, NULL), 0); /* what failed changed nothing */
+    assert_int_equal(store_remove_box(b->s, "aaaaaaaaaaaa", NULL), 0);
+    assert_int_equal(store_remove_image(b->s, &two, &gone, NULL), 0);
+    assert_true(gone);
+    assert_int_equal(store_find_image(b->s, "sha256:aaaa1", &b->a, &found, NULL), -NB_E_NOT_FOUND);
+}
+
+/* One of several programs that share the home, each opening it for itself. */
+static int write_boxes(const char *path, unsigned writer) {
+    store *s;
+    if (store_open(path, &s, NULL) < 0)
+        return 1;
+    unsigned clashes = 0;
+    for (unsigned i = 0; i < BOXES_PER_WRITER; i++) {
+        char id[16], shared[16];
+        (void) snprintf(id, sizeof(id), "w%uaaaaaaaa%02u", writer, i);
+        (void) snprintf(shared, sizeof(shared), "name%u", i);
+        box_record x = box(id, shared);
+        int result = store_add_box(s, &x, NULL);
+        clashes += result == -NB_E_ALREADY_EXISTS;
+        if (result < 0 && result != -NB_E_ALREADY_EXISTS)
+            return 2;
+    }
+    store_close(s);
+    return clashes <= BOXES_PER_WRITER ? 0 : 3;
+}
+
+static void programs_that_share_a_home_wait_for_each_other(void **state) {
+    bench *b = *state;
+    add_image(b, "sha256:aaaa1", "busybox");
+    store_close(b->s); /* a connection does not go through a fork */
+    b->s = NULL;
+    pid_t pids[WRITERS];
+    int status;
+    for (unsigned i = 0; i < WRITERS; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0)
+            _exit(write_boxes(b->path, i));
+    }
+    for (unsigned i = 0; i < WRITERS; i++) {
+        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+        assert_int_equal(status, 0);
+    }
+    size_t boxes, images;
+    assert_int_equal(store_open(b->path, &b->s, NULL), 0);
+    assert_int_equal(store_count(b->s, &boxes, &images, NULL), 0);
+    assert_int_equal(boxes, BOXES_PER_WRITER); /* each name went to exactly one */
+}
+
+static int open_fresh(const char *path) {
+    store *s;
+    nb_error err;
+    if (store_open(path, &s, &err) < 0) {
+        (void) fprintf(stderr, "%s\n", err.message);
+        return 1;
+    }
+    store_close(s);
+    return 0;
+}
+
+static void programs_that_make_a_home_at_once_make_one(void **state) {
+    bench *b = *state;
+    for (unsigned round = 0; round < 10; round++) {
+        char path[256];
+        pid_t pids[WRITERS];
+        int status;
+        (void) snprintf(path, sizeof(path), "%s/fresh%u.db", b->folder.path, round);
+        for (unsigned i = 0; i < WRITERS; i++) {
+            pids[i] = fork();
+            if (pids[i] == 0)
+                _exit(open_fresh(path));
+        }
+        unsigned failed = 0;
+        for (unsigned i = 0; i < WRITERS; i++) {
+            assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+            failed += status != 0;
+        }
+        assert_int_equal(failed, 0);
+    }
+}
+
+static void run_sql(const char *path, const char *sql) {
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void expect_refused(bench *b, const char *says) {
+    store *s = NULL;
+    nb_error err;
+    assert_int_equal(store_open(b->path, &s, &err), -NB_E_DATABASE);
+    assert_null(s);
+    if (!strstr(err.message, says) || !strstr(err.message, b->path))
+        fail_msg("%s", err.message);
+}
+
+static void a_newer_home_is_refused_and_left_alone(void **state) {
+    bench *b = *state;
+    store_close(b->s);
+    b->s = NULL;
+    run_sql(b->path, "PRAGMA user_version = 2");
+    expect_refused(b, "newer Nestbox");
+    run_sql(b->path, "PRAGMA user_version = 1");
+    assert_int_equal(store_open(b->path, &b->s, NULL), 0);
+}
+
+static void another_programs_database_is_refused(void **state) {
+    bench *b = *state;
+    store_close(b->s);
+    b->s = NULL;
+    run_sql(b->path, "PRAGMA application_id = 7");
+    expect_refused(b, "another program");
+}
+
+static void a_damaged_file_is_refused(void **state) {
+    bench *b = *state;
+    store_close(b->s);
+    b->s = NULL;
+    test_folder_write(&b->folder, "nestbox.db",
+                      "This is no database, but long enough to be taken for one: "
+                      "0123456789012345678901234567890123456789012345678901234567890123456789",
+                      128);
+    expect_refused(b, "not a database");
+}
+
+/* SQLite's own allocations take part in the sweep. */
+static sqlite3_mem_methods real_memory;
+
+static void *sqlite_malloc(int size) {
+    return fail_alloc_now() ? NULL : real_memory.xMalloc(size);
+}
+
+static void *sqlite_realloc(void *memory, int size) {
+    return fail_alloc_now() ? NULL : real_memory.xRealloc(memory, size);
+}
+
+static int route_sqlite_memory(void **state) {
+    assert_int_equal(sqlite3_config(SQLITE_CONFIG_GETMALLOC, &real_memory), SQLITE_OK);
+    sqlite3_mem_methods failing = real_memory;
+    failing.xMalloc = sqlite_malloc;
+    failing.xRealloc = sqlite_realloc;
+    assert_int_equal(sqlite3_config(SQLITE_CONFIG_MALLOC, &failing), SQLITE_OK);
+    return 0;
+}
+
+static void a_search_without_memory_is_refused_and_works_again(void **state) {
+    bench *b = *state;
+    add_image(b, "sha256:aaaa1", "busybox");
+    assert_int_equal(add_box(b, "aaaaaaaaaaaa", "web"), 0);
+    bool through = false;
+    for (unsigned n = 0; !through; n++) {
+        arena a = {0};
+        box_record found = {.id = "untouched"};
+        nb_error err;
+        fail_alloc_at(n);
+        int result = store_find_box(b->s, "web", &a, &found, &err);
+        bool fired = fail_alloc_fired();
+        if (result == 0) /* SQLite does without some of its memory */
+            assert_string_equal(found.id, "aaaaaaaaaaaa");
+        else if (result != -NB_E_NO_MEMORY || strcmp(found.id, "untouched") != 0)
+            fail_msg("allocation %u: %s", n, err.message);
+        through = !fired;
+        assert_true(!through || (result == 0 && n >= 3));
+        arena_done(&a);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(a_box_comes_back_as_it_went),
+        TEST(a_name_is_taken_once_and_no_name_by_anyone),
+        TEST(a_box_needs_its_image),
+        TEST(a_box_is_found_by_name_id_or_prefix),
+        TEST(an_image_is_found_by_name_id_or_prefix),
+        TEST(a_name_moves_to_the_newer_image),
+        TEST(an_image_goes_with_its_last_name_unless_a_box_needs_it),
+        TEST(programs_that_share_a_home_wait_for_each_other),
+        TEST(programs_that_make_a_home_at_once_make_one),
+        TEST(a_newer_home_is_refused_and_left_alone),
+        TEST(another_programs_database_is_refused),
+        TEST(a_damaged_file_is_refused),
+        TEST(a_search_without_memory_is_refused_and_works_again),
+    };
+    return cmocka_run_group_tests(tests, route_sqlite_memory, NULL);
+}
