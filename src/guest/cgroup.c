@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cgroup.c - the box's control group (v2) and one below it for each exec
+ *
+ * Interface files as in the kernel's admin-guide/cgroup-v2.
+ */
+#include "guest/cgroup.h"
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What one interface file says at most: cgroup.procs of a full box, 5 digits and a newline for each of 4096 processes, with room. */
+#define INTERFACE_FILE_MAX_BYTES ((size_t) 64 << 10)
+
+/* "e" and the digits of an unsigned number. */
+#define LEAF_NAME_SIZE 16
+
+struct cgroup_leaf {
+    int fd;
+    unsigned number; /* its name is e<number> */
+    bool killed;
+    cgroup_leaf *next;
+};
+
+static int write_file(int folder, const char *name, const char *text) {
+    CLEANUP(cleanup_fd) int fd = openat(folder, name, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    return fd_write_all(fd, text, strlen(text));
+}
+
+static int write_limit(int folder, const char *name, uint64_t limit) {
+    char text[32];
+    if (limit == 0)
+        return 0;
+    (void) snprintf(text, sizeof(text), "%" PRIu64, limit);
+    return write_file(folder, name, text);
+}
+
+static char *read_file(int folder, const char *name) {
+    CLEANUP(cleanup_fd) int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
+    char *text;
+    size_t length;
+    return fd >= 0 && fd_read_file(fd, INTERFACE_FILE_MAX_BYTES, &text, &length) == 0 ? text : NULL;
+}
+
+/* The number behind "key " at the beginning of a line; 0 if there is none. */
+static uint64_t read_key(int folder, const char *name, const char *key) {
+    CLEANUP(cleanup_free) char *text = read_file(folder, name);
+    size_t length = strlen(key);
+    for (const char *line = text; line && *line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
+        if (strncmp(line, key, length) == 0 && line[length] == ' ')
+            return strtoull(line + length + 1, NULL, 10);
+    }
+    return 0;
+}
+
+static int open_folder(int parent, const char *name) {
+    if (mkdirat(parent, name, 0755) < 0 && errno != EEXIST)
+        return -1;
+    return openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+int cgroup_box_make(cgroup_box *box, const char *parent, uint64_t memory_bytes, uint32_t pids_max) {
+    *box = (cgroup_box){.fd = -1};
+    CLEANUP(cleanup_fd) int above = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (above < 0)
+        return -1;
+    if ((memory_bytes || pids_max) && write_file(above, "cgroup.subtree_control", "+memory +pids") < 0)
+        return -1;
+    CLEANUP(cleanup_fd) int fd = open_folder(above, "box");
+    if (fd < 0 || write_limit(fd, "memory.max", memory_bytes) < 0 || write_limit(fd, "pids.max", pids_max) < 0)
+        return -1;
+    box->fd = take_fd(&fd);
+    return 0;
+}
+
+static void name_leaf(unsigned number, char *ret_name, size_t size) {
+    (void) snprintf(ret_name, size, "e%u", number);
+}
+
+static void free_leaf(cgroup_leaf *leaf) {
+    (void) fd_close(leaf->fd);
+    free(leaf);
+}
+
+/* An emptied group: to be used again, or gone where it was killed. */
+static void retire(cgroup_box *box, cgroup_leaf *leaf) {
+    if (!leaf->killed) {
+        leaf->next = box->idle;
+        box->idle = leaf;
+        return;
+    }
+    char name[LEAF_NAME_SIZE];
+    name_leaf(leaf->number, name, sizeof(name));
+    (void) unlinkat(box->fd, name, AT_REMOVEDIR);
+    free_leaf(leaf);
+}
+
+/* Looks which groups that orphans lived in have become empty. */
+static void collect_emptied(cgroup_box *box) {
+    for (cgroup_leaf **at = &box->left; *at;) {
+        cgroup_leaf *leaf = *at;
+        if (cgroup_is_populated(leaf->fd)) {
+            at = &leaf->next;
+            continue;
+        }
+        *at = leaf->next;
+        retire(box, leaf);
+    }
+}
+
+void cgroup_box_done(cgroup_box *box) {
+    cgroup_leaf *lists[] = {box->idle, box->left};
+    for (size_t i = 0; i < 2; i++) {
+        for (cgroup_leaf *leaf = lists[i], *next; leaf; leaf = next) {
+            next = leaf->next;
+            free_leaf(leaf);
+        }
+    }
+    (void) fd_close(box->fd);
+    *box = (cgroup_box){.fd = -1};
+}
+
+cgroup_leaf *cgroup_leaf_take(cgroup_box *box) {
+    errno = 0;
+    if (box->fd < 0)
+        return NULL;
+    if (!box->idle)
+        collect_emptied(box);
+    if (box->idle) {
+        cgroup_leaf *leaf = box->idle;
+        box->idle = leaf->next;
+        return leaf;
+    }
+    char name[LEAF_NAME_SIZE];
+    cgroup_leaf *leaf = calloc(1, sizeof(*leaf));
+    if (!leaf)
+        return NULL;
+    leaf->number = box->next_number++;
+    name_leaf(leaf->number, name, sizeof(name));
+    leaf->fd = open_folder(box->fd, name);
+    if (leaf->fd < 0) {
+        int saved = errno;
+        free(leaf);
+        errno = saved;
+        return NULL;
+    }
+    return leaf;
+}
+
+void cgroup_leaf_give_back(cgroup_box *box, cgroup_leaf *leaf) {
+    if (!leaf)
+        return;
+    if (!cgroup_is_populated(leaf->fd)) {
+        retire(box, leaf);
+        return;
+    }
+    leaf->next = box->left;
+    box->left = leaf;
+}
+
+void cgroup_leaf_kill(cgroup_leaf *leaf) {
+    leaf->killed = true;
+    cgroup_kill(leaf->fd);
+}
+
+int cgroup_leaf_fd(const cgroup_leaf *leaf) {
+    return leaf ? leaf->fd : -1;
+}
+
+void cgroup_kill(int fd) {
+    if (fd >= 0)
+        (void) write_file(fd, "cgroup.kill", "1");
+}
+
+void cgroup_signal(int fd, int signal) {
+    if (fd < 0)
+        return;
+    CLEANUP(cleanup_free) char *text = read_file(fd, "cgroup.procs");
+    for (char *at = text; at && *at;) {
+        char *end;
+        long pid = strtol(at, &end, 10);
+        if (end == at)
+            break;
+        if (pid > 1)
+            (void) kill((pid_t) pid, signal);
+        at = *end == '\n' ? end + 1 : end;
+    }
+}
+
+bool cgroup_is_populated(int fd) {
+    return fd >= 0 && read_key(fd, "cgroup.events", "populated") != 0;
+}
+
+bool cgroup_take_oom_kill(cgroup_box *box) {
+    if (box->fd < 0 || read_key(box->fd, "memory.events", "oom_kill") <= box->oom_kills_told)
+        return false;
+    box->oom_kills_told++;
+    return true;
+}

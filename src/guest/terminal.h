@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * terminal.h - the agent's side of an exec's terminal
+ */
+#ifndef GUEST_TERMINAL_H
+#define GUEST_TERMINAL_H
+
+#include <stdint.h>
+
+/* Takes the master of a terminal that spawn.c sent over the (nonblocking) console socket. The descriptor, nonblocking, the caller's; -1 when
+ * it has not come. What came must be a terminal's master. */
+int terminal_receive(int console);
+
+/* Sets its size; the kernel sends SIGWINCH to the foreground group. */
+void terminal_resize(int master, uint16_t columns, uint16_t rows);
+
+#endif
