@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * import.h - makes a base disk of an image
+ */
+#ifndef IMAGE_IMPORT_H
+#define IMAGE_IMPORT_H
+
+#include "base/strv.h"
+#include "image/config.h"
+#include "image/stream.h"
+
+typedef struct import_request {
+    int kind; /* WIRE_IMAGE_... */
+    int source_fd;
+    int disk_fd;              /* an empty file, read-write */
+    const char *reference;    /* empty: the only one */
+    const char *architecture; /* OCI's name; empty: whatever it is */
+    uint64_t disk_max_bytes;  /* 0: IMAGE_DISK_DEFAULT_MAX_BYTES */
+    strv command;             /* instead of the image's, if not empty */
+    const image_watch *watch;
+} import_request;
+
+typedef struct import_result {
+    char id[DIGEST_TEXT_SIZE];
+    char *name; /* owned, never NULL */
+    image_config config;
+    uint64_t disk_bytes, content_bytes;
+} import_result;
+
+void import_result_done(import_result *result);
+
+/* Blocks until the disk is written. On failure its file holds rubbish. Errors: whatever manifest.h, layer.h, folder.h and ext4.h give, and
+ * -NB_E_INVALID for an unknown kind. */
+int image_import(const import_request *request, import_result *ret_result, nb_error *err);
+
+#endif

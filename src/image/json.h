@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * json.h - documents of an image, read strictly
+ */
+#ifndef IMAGE_JSON_H
+#define IMAGE_JSON_H
+
+#include <nestbox/error.h>
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+static inline void cleanup_json(json_t **json) {
+    json_decref(*json);
+}
+
+/* Takes one object or array, without duplicate keys, nested no deeper than IMAGE_JSON_DEPTH_MAX. @ret_json is a new reference.
+ * 0 or -NB_E_IMAGE. @name: of the document, for messages. */
+int json_document(const char *text, size_t length, const char *name, json_t **ret_json, nb_error *err);
+
+/* A member that is a string, an object, an array or a number from 0 on; NULL or 0 where there is none or it is null. -NB_E_IMAGE when it is
+ * something else. What comes back is borrowed. */
+int json_text(const json_t *object, const char *key, const char **ret_text, nb_error *err);
+int json_member(const json_t *object, const char *key, json_type type, json_t **ret_member, nb_error *err);
+
+#endif

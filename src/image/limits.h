@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * limits.h - the maxima of images, with their reasons
+ */
+#ifndef IMAGE_LIMITS_H
+#define IMAGE_LIMITS_H
+
+#include <stdint.h>
+
+/* Container engines stop at 127 layers (overlayfs): twice that. */
+#define IMAGE_LAYERS_MAX 256u
+/* A large desktop image has half a million names; a node costs some 300 bytes of memory. */
+#define IMAGE_ENTRIES_MAX 5000000u
+/* Folders within folders: PATH_MAX allows 2,048 of them; the tree is walked by recursion, and nothing real goes beyond a hundred. */
+#define IMAGE_DEPTH_MAX 1024u
+/* A component of a path: what ext4 can store. */
+#define IMAGE_NAME_MAX_BYTES 255u
+/* A path or link target while it is resolved: PATH_MAX for each of the links that may be followed would be more; real ones are not. */
+#define IMAGE_PATH_MAX_BYTES (64u << 10)
+/* A symbolic link's target, as Linux has it (PATH_MAX without its NUL). */
+#define IMAGE_TARGET_MAX_BYTES 4095u
+/* Symbolic links followed in one path, as Linux has it (MAXSYMLINKS). */
+#define IMAGE_LINKS_FOLLOWED_MAX 40u
+/* Names of one file: EXT4_LINK_MAX. */
+#define IMAGE_LINK_COUNT_MAX 65000u
+/* image-spec's advice for a manifest is 4 MiB; the same serves indexes and configurations. */
+#define IMAGE_JSON_MAX_BYTES (4u << 20)
+/* No document of the specification nests deeper than eight; labels are flat. */
+#define IMAGE_JSON_DEPTH_MAX 64u
+/* An index may name indexes; one level is usual. */
+#define IMAGE_INDEX_DEPTH_MAX 4u
+/* Manifests of one index: every platform times every tag of a large archive. */
+#define IMAGE_MANIFESTS_MAX 4096u
+/* A value of an extended attribute: it must fit into an inode's block of 4 KiB with its name (ext4 without ea_inode). */
+#define IMAGE_XATTR_VALUE_MAX_BYTES 4000u
+#define IMAGE_XATTR_NAME_MAX_BYTES 255u
+/* Attributes of one file: more cannot fit into that block (16 bytes and a name each). */
+#define IMAGE_XATTRS_MAX 200u
+/* A PAX extended header: attributes, long names and a sparse map together. */
+#define IMAGE_TAR_HEADER_MAX_BYTES (8u << 20)
+/* Pieces of one file on the disk: an extent tree of two levels below the inode, 4 * 340 * 340. */
+#define IMAGE_EXTENTS_MAX 462400u
+/* Pieces of data in a sparse file: as many as its extents may be. */
+#define IMAGE_SPARSE_MAP_MAX IMAGE_EXTENTS_MAX
+/* Members of an archive that holds an image: blobs and a few documents. */
+#define IMAGE_ARCHIVE_MEMBERS_MAX 100000u
+/* The largest file that ext4 with 4 KiB blocks can describe: 2^32 - 1 blocks. */
+#define IMAGE_FILE_MAX_BYTES (((uint64_t) UINT32_MAX) << 12)
+
+/* The content of an image when the owner names no other bound. */
+#define IMAGE_DISK_DEFAULT_MAX_BYTES (UINT64_C(64) << 30)
+/* What a base disk can be grown to, hence the most its content may be. */
+#define IMAGE_DISK_GROW_MAX_BYTES (UINT64_C(1) << 40)
+/* Layers replace each other's files, so that their sum may go beyond the disk; by how much. */
+#define IMAGE_LAYERS_PER_DISK 4u
+/* gzip cannot do better than 1,032 to 1, and zstd on real layers does far worse; a layer of less than the grace is harmless anyhow. */
+#define IMAGE_RATIO_MAX 2000u
+#define IMAGE_RATIO_GRACE_BYTES (UINT64_C(1) << 30)
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * path.h - paths as text
+ */
+#ifndef IMAGE_PATH_H
+#define IMAGE_PATH_H
+
+#include <stddef.h>
+
+/* Appends @path, without empty and '.' components, to @clean; '..' takes away the component before it, and nothing at the beginning.
+ *
+ * @clean  holds @used bytes of a clean path, and has room for strlen(path) + 2 more */
+void path_clean(char *clean, size_t used, const char *path);
+
+#endif
