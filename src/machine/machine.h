@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * machine.h - one micro-VM: start it, hear how it ends
+ *
+ * Nothing above this folder knows that it is QEMU.
+ */
+#ifndef MACHINE_MACHINE_H
+#define MACHINE_MACHINE_H
+
+#include "base/log.h"
+#include "loop/loop.h"
+
+#include <nestbox/error.h>
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+typedef struct machine machine;
+
+/* All strings are borrowed for the call of machine_start(). Paths are absolute, or below /proc/self/fd. */
+typedef struct machine_spec {
+    const char *program;     /* the QEMU binary */
+    const char *accelerator; /* "kvm" or "tcg" */
+    const char *kernel;      /* bzImage */
+    const char *modules;     /* archive with the guest's kernel modules, of the guest bundle */
+    const char *agent;       /* nestbox-guest, the static program that becomes PID 1 */
+    const char *base_disk;   /* raw ext4, opened read-only */
+    int disk_fd;             /* the box's own qcow2 overlay over it, open read-write; borrowed */
+    int console_fd;          /* regular file that becomes the console's ring, open read-write; borrowed and used until the machine ended */
+    uint64_t memory_bytes;   /* what the container may use; the machine gets the next class above it */
+    uint32_t cpus;
+} machine_spec;
+
+/* How a machine ended. */
+typedef struct machine_end {
+    int exit_code;    /* of QEMU, -1 when a signal ended it */
+    int signal;       /* 0 when it exited by itself */
+    char reason[512]; /* one sentence for a person, with what QEMU wrote on stderr; never empty */
+} machine_end;
+
+typedef struct machine_events {
+    void *user;
+    void (*on_running)(void *user);                       /* the processors run: the guest begins to boot */
+    void (*on_ended)(void *user, const machine_end *end); /* the process has been reaped; nothing comes after this */
+} machine_events;
+
+/* Starts QEMU as a child of this (single-threaded) process; it is killed when this process dies. Its processors run after the
+ * control connection has been set up, which on_running tells.
+ *
+ * @ret_link  the guest's virtio-serial port as a nonblocking stream socket; the caller's
+ * Errors: -NB_E_MACHINE (what was missing or refused), -NB_E_NO_MEMORY. */
+int machine_start(loop *l, const log_sink *log, const machine_spec *spec, const machine_events *events, machine **ret_machine,
+                  int *ret_link, nb_error *err);
+
+pid_t machine_pid(const machine *m);
+
+/* Asks it to end in order: QEMU flushes and closes its disks. A machine that has not ended after @grace_ms is killed. */
+void machine_quit(machine *m, uint64_t grace_ms);
+void machine_kill(machine *m);
+
+/* The last lines of the console, printable, NUL-terminated, at most @size bytes. */
+void machine_console_tail(machine *m, char *text, size_t size);
+
+/* Kills what still runs, waits for it, frees. on_ended is not called. NULL is fine; so is calling it from on_ended. */
+void machine_free(machine *m);
+
+#endif
