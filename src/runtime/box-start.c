@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * box-start.c - starting a box: its shim, and the main command's handle
+ *
+ * Theory of operation
+ *   The shim is born with one end of a socket pair: its first client. The order to launch goes over it, the answer comes when the main
+ *   command runs, and with it the connection is the command's, attached since before it ran. Who starts a box that another program
+ *   is starting at the same moment loses the race for its lock inside the shim, and joins the winner.
+ */
+#include "runtime/box.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/process.h"
+#include "machine/accel.h"
+#include "machine/find.h"
+#include "runtime/channel.h"
+#include "runtime/connect.h"
+#include "runtime/embedded.h"
+#include "runtime/exec.h"
+#include "runtime/image.h"
+#include "runtime/launch.h"
+#include "runtime/options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Beyond the boot timeout: QEMU's start, the disk's first mount, and the shim's own bounds for them. */
+#define START_ALLOWANCE_MS 200000
+/* A box that another program is starting is joined; one that is stopping is not waited for. */
+#define JOIN_TIMEOUT_MS 300000
+#define JOIN_LOOK_NS 10000000L
+
+#define DEFAULT_COLUMNS 80
+#define DEFAULT_ROWS 24
+
+/* What a start needs beside the box's own record; every path is the start's. */
+typedef struct start_parts {
+    guest_bundle bundle;
+    char *qemu, *agent, *base_disk, *cache_path;
+    accel_choice accel;
+    int shim; /* the program, verified */
+} start_parts;
+
+static void start_parts_done(start_parts *parts) {
+    guest_bundle_done(&parts->bundle);
+    free(parts->qemu);
+    free(parts->agent);
+    free(parts->base_disk);
+    free(parts->cache_path);
+    parts->shim = fd_close(parts->shim);
+}
+
+static int find_parts(nb_runtime *rt, const box_record *box, start_parts *parts, nb_error *err) {
+    *parts = (start_parts){.shim = -1};
+    int result = accel_choose(rt->accelerator, &parts->accel, err);
+    if (result == 0)
+        result = machine_find_program(host_machine(), &parts->qemu, err);
+    if (result == 0)
+        result = guest_bundle_find(&parts->bundle, err);
+    if (result < 0)
+        return result;
+    parts->base_disk = image_disk_path(rt, box->image_id);
+    if (!parts->base_disk || asprintf(&parts->cache_path, "%s/" HOME_CACHE, rt->home) < 0)
+        return nb_fail_oom(err);
+    if (access(parts->base_disk, R_OK) < 0)
+        return nb_fail(err, NB_E_STORAGE, errno, "open the base disk '%s'", parts->base_disk);
+    int agent = embedded_open(&embedded_guest, rt->cache, parts->cache_path, &rt->log, &parts->agent, err);
+    if (agent < 0)
+        return agent;
+    (void) fd_close(agent);
+    parts->shim = embedded_open(&embedded_shim, rt->cache, parts->cache_path, &rt->log, NULL, err);
+    return parts->shim < 0 ? parts->shim : 0;
+}
+
+static uint8_t launch_flags(const box_record *box, const nb_start_options *o, bool attach) {
+    return (uint8_t) ((box->tty ? WIRE_LAUNCH_TTY : 0) | (box->open_stdin && attach ? WIRE_LAUNCH_STDIN : 0) |
+                      (box->detach || o->detach ? WIRE_LAUNCH_DETACH : 0) | (box->init ? WIRE_LAUNCH_INIT : 0) |
+                      (box->keep ? WIRE_LAUNCH_KEEP : 0) | (attach ? WIRE_LAUNCH_ATTACH : 0) | (box->auto_remove ? WIRE_LAUNCH_REMOVE : 0));
+}
+
+static int send_order(nb_runtime *rt, int socket, const box_record *box, const start_parts *parts, const nb_start_options *o, bool attach,
+                      uint64_t requested_at_ns, buf *bytes, nb_error *err) {
+    msg_launch launch = {
+        .box_id = wire_str(box->id),
+        .qemu = wire_str(parts->qemu),
+        .accelerator = wire_str(parts->accel.name),
+        .kernel = wire_str(parts->bundle.kernel),
+        .modules = wire_str(parts->bundle.modules),
+        .agent = wire_str(parts->agent),
+        .base_disk = wire_str(parts->base_disk),
+        .memory_bytes = box->memory_bytes,
+        .cpus = box->cpus,
+        .pids_max = box->pids_max,
+        .launch_flags = launch_flags(box, o, attach),
+        .columns = o->columns ? o->columns : DEFAULT_COLUMNS,
+        .rows = o->rows ? o->rows : DEFAULT_ROWS,
+        .hostname = wire_str(box->hostname),
+        .argv = box->argv,
+        .env = box->env,
+        .cwd = wire_str(box->cwd),
+        .user = wire_str(box->user),
+        .stop_signal = (uint8_t) box->stop_signal,
+        .stop_timeout_ms = box->stop_timeout_ms,
+        .boot_timeout_ms = box->boot_timeout_ms,
+        .requested_at_ns = requested_at_ns,
+        .log_level = (uint8_t) (rt->log.write ? rt->log.max_level : LOG_LEVEL_INFO),
+    };
+    if (!wire_control(bytes, wire_encode_launch, &launch))
+        return nb_fail(err, NB_E_INVALID, 0, "a path or a name of the box is too long");
+    return channel_send(socket, bytes, deadline_in(CONNECT_TIMEOUT_MS), err);
+}
+
+/* Starts the shim. Our end of its first connection. */
+static int run_shim(const start_parts *parts, int folder, nb_error *err) {
+    int ends[2];
+    CLEANUP(cleanup_fd) int owner = process_open(getpid());
+    if (owner < 0)
+        return nb_fail(err, NB_E_INTERNAL, errno, "open a pidfd of this process");
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+        return nb_fail(err, NB_E_INTERNAL, errno, "make a socket pair");
+    pid_t pid = launch_program(parts->shim, "nestbox-shim", (const int[3]){ends[1], folder, owner}, 3, err);
+    (void) fd_close(ends[1]);
+    if (pid < 0) {
+        (void) fd_close(ends[0]);
+        return (int) pid;
+    }
+    return ends[0];
+}
+
+/* Reads the messages up to LAUNCHED: SPAWNED comes before it on an attached connection. */
+static int await_launched(int socket, uint32_t boot_timeout_ms, buf *bytes, nb_error *err) {
+    deadline until = deadline_in((int64_t) boot_timeout_ms + START_ALLOWANCE_MS);
+    for (;;) {
+        const uint8_t *message;
+        size_t length;
+        int result = channel_receive(socket, TO_CLIENT, until, bytes, &message, &length, err);
+        if (result == -NB_E_BOX_GONE)
+            return nb_fail(err, NB_E_MACHINE, 0, "the box's shim died while it started the machine");
+        if (result < 0)
+            return result;
+        uint16_t id = wire_message_id(message, length);
+        if (id == id_of_msg_launched)
+            return 0;
+        if (id != id_of_msg_spawned)
+            return channel_failed(message, length, err);
+    }
+}
+
+static int start_fresh(nb_runtime *rt, int folder, const box_record *box, const nb_start_options *o, uint64_t requested_at_ns,
+                       nb_exec **ret_main, bool *ret_lost_race, nb_error *err) {
+    start_parts parts;
+    buf bytes;
+    bool attach = ret_main && !box->keep;
+    buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
+    int result = find_parts(rt, box, &parts, err);
+    bool answered_by_shim = false;
+    CLEANUP(cleanup_fd) int socket = -1;
+    if (result == 0)
+        result = run_shim(&parts, folder, err);
+    if (result >= 0) {
+        socket = result;
+        answered_by_shim = true;
+        result = send_order(rt, socket, box, &parts, o, attach, requested_at_ns, &bytes, err);
+        if (result == 0 || result == -NB_E_BOX_GONE) /* a shim that lost the race answers and goes without reading */
+            result = await_launched(socket, box->boot_timeout_ms, &bytes, err);
+    }
+    buf_done(&bytes);
+    start_parts_done(&parts);
+    *ret_lost_race = answered_by_shim && result == -NB_E_INVALID_STATE;
+    if (result < 0 && !answered_by_shim) {
+        nb_error why;
+        (void) nb_fail(&why, -result, 0, "%s", err ? err->message : nb_code_text(-result));
+        box_record_failure(folder, &why);
+    }
+    if (result == 0 && attach)
+        result = exec_handle_new(take_fd(&socket), WIRE_MAIN_EXEC_ID, box->open_stdin, box->tty, ret_main, err);
+    return result;
+}
+
+/* Joins a box that runs, or that somebody is starting. */
+static int attach_main(int folder, const box_record *box, nb_exec **ret_main, nb_error *err) {
+    if (!ret_main || box->keep)
+        return 0;
+    deadline until = deadline_in(CONNECT_TIMEOUT_MS);
+    CLEANUP(cleanup_fd) int socket = connect_box(folder, until, err);
+    if (socket < 0)
+        return socket;
+    buf bytes;
+    buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
+    const uint8_t *message;
+    size_t length;
+    int result = wire_control(&bytes, wire_encode_attach, (&(msg_attach){.exec_id = WIRE_MAIN_EXEC_ID}))
+                     ? channel_send(socket, &bytes, until, err)
+                     : nb_fail_oom(err);
+    if (result == 0)
+        result = channel_receive(socket, TO_CLIENT, until, &bytes, &message, &length, err);
+    if (result == 0 && wire_message_id(message, length) != id_of_msg_attached)
+        result = channel_failed(message, length, err);
+    buf_done(&bytes);
+    if (result == 0)
+        result = exec_handle_new(take_fd(&socket), WIRE_MAIN_EXEC_ID, box->open_stdin, box->tty, ret_main, err);
+    return result;
+}
+
+static int start(nb_runtime *rt, int folder, const box_record *box, const nb_start_options *o, nb_exec **ret_main, nb_error *err) {
+    uint64_t requested_at_ns = clock_monotonic_ns();
+    deadline until = deadline_in(JOIN_TIMEOUT_MS);
+    for (;;) {
+        box_status status;
+        int result = box_status_read(folder, &rt->log, &status, err);
+        if (result < 0)
+            return result;
+        bool live = status.live;
+        int state = status.record.state;
+        if (!live)
+            result = box_bury_machine(&status, err);
+        box_status_done(&status);
+        if (result < 0)
+            return result;
+        if (live && state == NB_BOX_RUNNING)
+            return attach_main(folder, box, ret_main, err);
+        if (live && state == NB_BOX_STOPPING)
+            return nb_fail_hint(err, nb_fail(err, NB_E_INVALID_STATE, 0, "the box is stopping"), "start it again when it has stopped");
+        if (!live) {
+            bool lost_race;
+            result = start_fresh(rt, folder, box, o, requested_at_ns, ret_main, &lost_race, err);
+            if (!lost_race)
+                return result;
+        }
+        if (deadline_passed(until))
+            return nb_fail(err, NB_E_TIMEOUT, 0, "wait for another program that is starting the box");
+        (void) nanosleep(&(struct timespec){.tv_nsec = JOIN_LOOK_NS}, NULL);
+    }
+}
+
+int nb_box_start(nb_box *box, const nb_start_options *options, nb_exec **ret_main, nb_error *err) {
+    nb_start_options o;
+    nb_error own; /* the reason is kept in the record even when the caller does not want it */
+    if (!box)
+        return nb_fail(err, NB_E_INVALID, 0, "start a box: it is NULL");
+    if (!err)
+        err = &own;
+    int result = options_take(&o, sizeof(o), options, "nb_start_options", err);
+    if (result < 0)
+        return result;
+    arena a = {0};
+    box_record record;
+    nb_exec *main_exec = NULL;
+    result = box_read_record(box, &a, &record, err);
+    int folder = result < 0 ? result : box_open_folder(box->runtime, box->id, err);
+    if (folder >= 0) {
+        result = start(box->runtime, folder, &record, &o, ret_main ? &main_exec : NULL, err);
+        (void) fd_close(folder);
+    } else {
+        result = folder;
+    }
+    arena_done(&a);
+    if (result == 0 && ret_main)
+        *ret_main = main_exec;
+    return nb_fail_within(err, result, "start box '%s'", box->called);
+}

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * box.c - boxes that exist: found, told of, stopped, removed
+ *
+ * Not here: making one (box-create.c), starting one (box-start.c).
+ */
+#include "runtime/box.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "base/lock.h"
+#include "base/process.h"
+#include "runtime/channel.h"
+#include "runtime/connect.h"
+#include "runtime/result.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Beyond the grace: the guest is killed, unmounts and halts within bounds of the shim's own, which add up to less. */
+#define STOP_ALLOWANCE_MS 60000
+/* How long a box that is on its way down, or just being made, may keep its lock. */
+#define UNLOCK_TIMEOUT_MS 60000
+/* How long another program may take to remove the same box, and how often that is looked at. */
+#define REMOVAL_WAIT_MS 10000
+#define REMOVAL_LOOK_NS 5000000L
+
+const char *nb_box_state_name(nb_box_state state) {
+    switch (state) {
+#define STATE_NAME(name, number, text) \
+    case name:                         \
+        return text;
+        NB_BOX_STATES(STATE_NAME)
+#undef STATE_NAME
+    }
+    return "unknown";
+}
+
+const char *nb_end_cause_name(nb_end_cause cause) {
+    switch (cause) {
+    case NB_END_NONE:
+        return "none";
+    case NB_END_EXIT:
+        return "exit";
+    case NB_END_STOP:
+        return "stop";
+    case NB_END_CRASH:
+        return "crash";
+    case NB_END_OWNER:
+        return "owner";
+    }
+    return "unknown";
+}
+
+int box_open_folder(const nb_runtime *rt, const char *id, nb_error *err) {
+    int fd = openat(rt->boxes, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return errno == ENOENT ? nb_fail(err, NB_E_NOT_FOUND, 0, "the box '%s' was removed", id)
+                               : nb_fail(err, nb_code_of_errno(errno), errno, "open the folder of the box '%s'", id);
+    return fd;
+}
+
+int box_read_record(const nb_box *box, arena *a, box_record *ret_record, nb_error *err) {
+    return store_find_box(box->runtime->store, box->id, a, ret_record, err);
+}
+
+int nb_box_open(nb_runtime *rt, const char *name_or_id, nb_box **ret_box, nb_error *err) {
+    if (!rt || !name_or_id || !ret_box)
+        return nb_fail(err, NB_E_INVALID, 0, "find a box: an argument is NULL");
+    arena a = {0};
+    box_record record;
+    int result = store_find_box(rt->store, name_or_id, &a, &record, err);
+    nb_box *box = result < 0 ? NULL : calloc(1, sizeof(*box));
+    if (box) {
+        box->runtime = rt;
+        (void) snprintf(box->id, sizeof(box->id), "%s", record.id);
+        (void) snprintf(box->called, sizeof(box->called), "%s", name_or_id);
+        *ret_box = box;
+    } else if (result == 0) {
+        result = nb_fail_oom(err);
+    }
+    arena_done(&a);
+    return result;
+}
+
+void nb_box_free(nb_box *box) {
+    free(box);
+}
+
+const char *nb_box_id(const nb_box *box) {
+    return box->id;
+}
+
+/* --------------------------------------------------------------------------------------------------------- inspecting */
+
+static void fill_info(nb_box_info *info, arena *a, const box_record *box, const box_status *status) {
+    const msg_record *run = &status->record;
+    *info = (nb_box_info){
+        .id = arena_string(a, box->id),
+        .name = arena_string(a, box->name),
+        .image = arena_string(a, box->image),
+        .image_id = arena_string(a, box->image_id),
+        .state = (nb_box_state) run->state,
+        .cause = (nb_end_cause) run->cause,
+        .has_exit = run->has_exit,
+        .exit_code = run->signal ? 128 + run->signal : run->code,
+        .exit_signal = run->signal,
+        .oom_killed = run->exit_flags & WIRE_EXIT_OOM,
+        .message = arena_text(a, run->message.at, run->message.length),
+        .created_at_ms = box->created_at_ms,
+        .started_at_ms = run->started_at_ms,
+        .finished_at_ms = run->finished_at_ms,
+        .shim_pid = status->live ? run->shim_pid : 0,
+        .machine_pid = status->live ? run->machine_pid : 0,
+        .command = result_strings(a, box->argv),
+        .environment = result_strings(a, box->env),
+        .labels = result_strings(a, box->labels),
+        .working_directory = arena_string(a, box->cwd),
+        .user = arena_string(a, box->user),
+        .hostname = arena_string(a, box->hostname),
+        .memory_bytes = box->memory_bytes,
+        .disk_bytes = box->disk_bytes,
+        .cpus = box->cpus,
+        .pids_max = box->pids_max,
+        .stop_timeout_ms = box->stop_timeout_ms,
+        .tty = box->tty,
+        .open_stdin = box->open_stdin,
+        .detach = box->detach,
+        .auto_remove = box->auto_remove,
+        .init = box->init,
+        .keep = box->keep,
+        .accelerator = arena_text(a, run->accelerator.at, run->accelerator.length),
+        .timing = {run->prepare_us, run->machine_us, run->boot_us, run->container_us, run->command_us,
+                   run->prepare_us + run->machine_us + run->boot_us + run->container_us + run->command_us},
+    };
+    const char *name = signal_name((int) box->stop_signal);
+    char number[16];
+    (void) snprintf(number, sizeof(number), "%" PRIu32, box->stop_signal);
+    info->stop_signal = arena_string(a, name ? name : number);
+}
+
+static int describe(nb_runtime *rt, const box_record *box, nb_box_info *info, arena *a, nb_error *err) {
+    int folder = box_open_folder(rt, box->id, err);
+    if (folder < 0)
+        return folder;
+    box_status status;
+    int result = box_status_read(folder, &rt->log, &status, err);
+    (void) fd_close(folder);
+    if (result < 0)
+        return result;
+    fill_info(info, a, box, &status);
+    box_status_done(&status);
+    return 0;
+}
+
+int nb_box_inspect(nb_box *box, nb_box_info **ret_info, nb_error *err) {
+    if (!box || !ret_info)
+        return nb_fail(err, NB_E_INVALID, 0, "look at a box: an argument is NULL");
+    arena records = {0}, *a;
+    box_record record;
+    nb_box_info *info = result_new(sizeof(*info), &a);
+    int result = info ? box_read_record(box, &records, &record, err) : nb_fail_oom(err);
+    if (result == 0)
+        result = describe(box->runtime, &record, info, a, err);
+    if (result == 0 && a->failed)
+        result = nb_fail_oom(err);
+    arena_done(&records);
+    if (result < 0)
+        result_free(info);
+    else
+        *ret_info = info;
+    return result;
+}
+
+void nb_box_info_free(nb_box_info *info) {
+    result_free(info);
+}
+
+int nb_box_list_get(nb_runtime *rt, nb_box_list **ret_list, nb_error *err) {
+    if (!rt || !ret_list)
+        return nb_fail(err, NB_E_INVALID, 0, "list boxes: an argument is NULL");
+    arena records = {0}, *a;
+    box_record *boxes = NULL;
+    size_t count = 0, shown = 0;
+    int result = store_list_boxes(rt->store, &records, &boxes, &count, err);
+    nb_box_list *list = result < 0 ? NULL : result_new(sizeof(*list), &a);
+    nb_box_info *items = list ? arena_alloc(a, count * sizeof(*items)) : NULL;
+    for (size_t i = 0; items && i < count && result == 0; i++) {
+        result = describe(rt, &boxes[i], &items[shown], a, err);
+        if (result == 0)
+            shown++;
+        else if (result == -NB_E_NOT_FOUND) /* removed while we looked */
+            result = 0;
+    }
+    arena_done(&records);
+    if (result == 0 && (!list || a->failed))
+        result = nb_fail_oom(err);
+    if (result < 0) {
+        result_free(list);
+        return result;
+    }
+    *list = (nb_box_list){items, shown};
+    *ret_list = list;
+    return 0;
+}
+
+void nb_box_list_free(nb_box_list *list) {
+    result_free(list);
+}
+
+int box_count_running(nb_runtime *rt, size_t *ret_count, nb_error *err) {
+    nb_box_list *list;
+    int result = nb_box_list_get(rt, &list, err);
+    if (result < 0)
+        return result;
+    size_t running = 0;
+    for (size_t i = 0; i < list->count; i++)
+        running += list->items[i].state == NB_BOX_RUNNING;
+    nb_box_list_free(list);
+    *ret_count = running;
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ stopping */
+
+/* Asks the shim, and waits for the end of the connection, which is the end of the box. */
+static int ask_to_stop(int folder, int64_t grace_ms, uint32_t own_grace_ms, nb_error *err) {
+    int64_t grace = grace_ms < 0 ? own_grace_ms : grace_ms;
+    deadline until = deadline_in(grace + STOP_ALLOWANCE_MS);
+    CLEANUP(cleanup_fd) int fd = connect_box(folder, until, err);
+    if (fd < 0)
+        return fd;
+    buf bytes;
+    buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
+    msg_stop stop = {.grace_ms = grace_ms < 0 ? UINT32_MAX : (uint32_t) grace_ms};
+    int result = wire_control(&bytes, wire_encode_stop, &stop) ? channel_send(fd, &bytes, until, err) : nb_fail_oom(err);
+    const uint8_t *message;
+    size_t length;
+    if (result == 0)
+        result = channel_receive(fd, TO_CLIENT, until, &bytes, &message, &length, err);
+    buf_done(&bytes);
+    return result == -NB_E_BOX_GONE ? 0 : result;
+}
+
+static int stop_folder(nb_runtime *rt, int folder, int64_t grace_ms, uint32_t own_grace_ms, nb_error *err) {
+    box_status status;
+    int result = box_status_read(folder, &rt->log, &status, err);
+    if (result < 0)
+        return result;
+    bool live = status.live;
+    box_status_done(&status);
+    if (!live)
+        return 0;
+    result = ask_to_stop(folder, grace_ms, own_grace_ms, err);
+    if (result == -NB_E_STOPPED) /* it went by itself meanwhile */
+        result = 0;
+    return result < 0 ? result : box_wait_unlocked(folder, UNLOCK_TIMEOUT_MS, err);
+}
+
+int nb_box_stop(nb_box *box, int64_t grace_ms, nb_error *err) {
+    if (!box || grace_ms >= UINT32_MAX)
+        return nb_fail(err, NB_E_INVALID, 0, "stop a box: the grace must be below %u ms", UINT32_MAX);
+    arena a = {0};
+    box_record record;
+    int result = box_read_record(box, &a, &record, err);
+    int folder = result < 0 ? result : box_open_folder(box->runtime, box->id, err);
+    if (folder >= 0) {
+        result = stop_folder(box->runtime, folder, grace_ms, record.stop_timeout_ms, err);
+        (void) fd_close(folder);
+    } else {
+        result = folder;
+    }
+    arena_done(&a);
+    return nb_fail_within(err, result, "stop box '%s'", box->called);
+}
+
+int nb_box_detach(nb_box *box, nb_error *err) {
+    if (!box)
+        return nb_fail(err, NB_E_INVALID, 0, "detach a box: it is NULL");
+    int folder = box_open_folder(box->runtime, box->id, err);
+    if (folder < 0)
+        return folder;
+    deadline until = deadline_in(CONNECT_TIMEOUT_MS);
+    int fd = connect_box(folder, until, err);
+    (void) fd_close(folder);
+    if (fd < 0)
+        return fd;
+    buf bytes;
+    buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
+    const uint8_t *message;
+    size_t length;
+    int result = wire_control(&bytes, wire_encode_detach, (&(msg_detach){0})) ? channel_send(fd, &bytes, until, err) : nb_fail_oom(err);
+    if (result == 0)
+        result = channel_receive(fd, TO_CLIENT, until, &bytes, &message, &length, err);
+    if (result == 0 && wire_message_id(message, length) != id_of_msg_attached)
+        result = channel_failed(message, length, err);
+    buf_done(&bytes);
+    (void) fd_close(fd);
+    return result;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ removing */
+
+/* A live box is killed by its shim, in order. One that a crashed shim left has no machine that could be told anything: box_bury_machine(). */
+static int end_box(nb_runtime *rt, int folder, nb_error *err) {
+    box_status status;
+    int result = stop_folder(rt, folder, 0, 0, err);
+    if (result == 0)
+        result = box_status_read(folder, &rt->log, &status, err);
+    if (result < 0)
+        return result;
+    result = box_bury_machine(&status, err);
+    box_status_done(&status);
+    return result;
+}
+
+/* Takes the lock of a box that is to go. Another program may be removing the same one, or mending its record: that is waited for.
+ *
+ * @wait_ms  at most this long
+ * The descriptor; -NB_E_INVALID_STATE: it runs; -NB_E_NOT_FOUND: it has just been removed. */
+static int lock_for_removal(nb_runtime *rt, int folder, const char *id, int64_t wait_ms, nb_error *err) {
+    deadline until = deadline_in(wait_ms);
+    for (;;) {
+        bool has = true;
+        int lock = box_lock(folder, err);
+        if (lock >= 0)
+            return lock;
+        if (store_has_box(rt->store, id, &has, err) == 0 && !has)
+            return -NB_E_NOT_FOUND;
+        box_status status = {0};
+        bool runs = lock == -NB_E_INVALID_STATE && box_status_read(folder, &rt->log, &status, NULL) == 0 && status.record.shim_pid != 0;
+        box_status_done(&status);
+        if (runs)
+            return nb_fail_hint(err, nb_fail(err, NB_E_INVALID_STATE, 0, "the box is running"),
+                                "stop it first, or remove it by force: nestbox rm -f %s", id);
+        if (lock != -NB_E_INVALID_STATE || deadline_passed(until))
+            return nb_fail(err, -lock, 0, "another program is at work on the box");
+        (void) nanosleep(&(struct timespec){.tv_nsec = REMOVAL_LOOK_NS}, NULL);
+    }
+}
+
+static int remove_box(nb_runtime *rt, const char *id, bool force, int64_t wait_ms, nb_error *err) {
+    CLEANUP(cleanup_fd) int folder = box_open_folder(rt, id, err);
+    if (folder == -NB_E_NOT_FOUND) {
+        /* A crash between the two halves of a removal. */
+        return store_remove_box(rt->store, id, err);
+    }
+    if (folder < 0)
+        return folder;
+    int result = force ? end_box(rt, folder, err) : 0;
+    CLEANUP(cleanup_fd) int lock = result < 0 ? result : lock_for_removal(rt, folder, id, wait_ms, err);
+    if (lock < 0)
+        return lock == -NB_E_NOT_FOUND ? 0 : lock;
+    result = store_remove_box(rt->store, id, err);
+    if (result < 0)
+        return result;
+    if (file_remove_tree(rt->boxes, id) < 0)
+        return nb_fail(err, nb_code_of_errno(errno), errno, "remove the folder of the box '%s'", id);
+    return 0;
+}
+
+int nb_box_remove(nb_box *box, bool force, nb_error *err) {
+    if (!box)
+        return nb_fail(err, NB_E_INVALID, 0, "remove a box: it is NULL");
+    arena a = {0};
+    box_record record;
+    int result = box_read_record(box, &a, &record, err);
+    arena_done(&a);
+    if (result == 0)
+        result = remove_box(box->runtime, box->id, force, REMOVAL_WAIT_MS, err);
+    return nb_fail_within(err, result, "remove box '%s'", box->called);
+}
+
+/* Whether somebody is at work in the folder @name: making it, running it, removing it. */
+static bool folder_is_locked(const nb_runtime *rt, const char *name) {
+    CLEANUP(cleanup_fd) int folder = openat(rt->boxes, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    CLEANUP(cleanup_fd) int lock = folder < 0 ? -1 : openat(folder, STATE_LOCK_FILE, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    return lock >= 0 && lock_is_held(lock);
+}
+
+static bool is_leftover(nb_runtime *rt, const char *name) {
+    bool has = true;
+    if (strncmp(name, BOX_TEMPORARY_PREFIX, sizeof(BOX_TEMPORARY_PREFIX) - 1) == 0)
+        return !folder_is_locked(rt, name);
+    /* The lock is looked at first: a maker lets go of it only after the record is there. */
+    return id_is_valid(name) && !folder_is_locked(rt, name) && store_has_box(rt->store, name, &has, NULL) == 0 && !has;
+}
+
+static void sweep_folders(nb_runtime *rt) {
+    int copy = openat(rt->boxes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = copy < 0 ? NULL : fdopendir(copy);
+    struct dirent *entry;
+    while (folder && (entry = readdir(folder))) {
+        if (!is_leftover(rt, entry->d_name))
+            continue;
+        log_info(&rt->log, "box: removing '%s', which a crash left behind", entry->d_name);
+        (void) file_remove_tree(rt->boxes, entry->d_name);
+    }
+    if (folder)
+        (void) closedir(folder);
+}
+
+/* Boxes that were to go when they stopped, and whose program ended before it could see to that. */
+static void sweep_auto_remove(nb_runtime *rt) {
+    arena a = {0};
+    box_record *boxes;
+    size_t count = 0;
+    if (store_list_boxes(rt->store, &a, &boxes, &count, NULL) < 0)
+        count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!boxes[i].auto_remove)
+            continue;
+        int folder = box_open_folder(rt, boxes[i].id, NULL);
+        box_status status;
+        if (folder < 0 || box_status_read(folder, &rt->log, &status, NULL) < 0) {
+            (void) fd_close(folder);
+            continue;
+        }
+        bool ended = status.record.state == NB_BOX_STOPPED || status.record.state == NB_BOX_FAILED;
+        bool over = !status.live && ended && box_bury_machine(&status, NULL) == 0;
+        box_status_done(&status);
+        (void) fd_close(folder);
+        if (over)
+            (void) remove_box(rt, boxes[i].id, false, 0, NULL);
+    }
+    arena_done(&a);
+}
+
+void box_sweep(nb_runtime *rt) {
+    sweep_folders(rt);
+    sweep_auto_remove(rt);
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * embedded.c - the helper programs that the library carries: extracted on first use, verified on every use
+ *
+ * A copy is written to a temporary file of this process's own, read back and verified, made durable, and renamed into place: of any
+ * number of processes doing this at once each sees a whole file or none.
+ */
+#include "runtime/embedded.h"
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/id.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sha256.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+_Static_assert(SHA256_DIGEST_STRING_LENGTH == 65, "libmd's hexadecimal digest is what the build writes");
+
+/* Whether the open file is the program, byte for byte by its digest. -1 with errno when it cannot be read. */
+static int verify(int fd, const embedded_program *program) {
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return -1;
+    if (!S_ISREG(status.st_mode) || (uint64_t) status.st_size != program->length)
+        return 0;
+    void *bytes = mmap(NULL, program->length, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (bytes == MAP_FAILED)
+        return -1;
+    char digest[SHA256_DIGEST_STRING_LENGTH];
+    (void) SHA256Data(bytes, program->length, digest);
+    (void) munmap(bytes, program->length);
+    return strcmp(digest, program->sha256) == 0;
+}
+
+/* 1: open and verified, in @ret_fd. 0: missing or damaged. -1 with errno. */
+static int open_copy(int folder, const embedded_program *program, int *ret_fd) {
+    CLEANUP(cleanup_fd) int fd = openat(folder, program->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return errno == ENOENT || errno == ELOOP ? 0 : -1;
+    int good = verify(fd, program);
+    if (good > 0)
+        *ret_fd = take_fd(&fd);
+    return good;
+}
+
+/* 0, or -1 with errno and nothing left behind. */
+static int write_copy(int folder, const embedded_program *program) {
+    char temporary[NAME_MAX + 1], id[ID_SIZE];
+    if (id_generate(id) < 0)
+        return -1;
+    (void) snprintf(temporary, sizeof(temporary), ".%s.%s", program->name, id);
+    CLEANUP(cleanup_fd) int fd = openat(folder, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0700);
+    if (fd < 0)
+        return -1;
+    int good = -1;
+    errno = 0;
+    if (fd_write_all(fd, program->bytes, program->length) == 0 && fchmod(fd, 0500) == 0 && fsync(fd) == 0)
+        good = verify(fd, program);
+    if (good == 0)
+        errno = EIO; /* what was read back is not what was written */
+    if (good <= 0 || renameat(folder, temporary, folder, program->name) < 0) {
+        int saved = errno;
+        (void) unlinkat(folder, temporary, 0);
+        errno = saved;
+        return -1;
+    }
+    return fsync(folder);
+}
+
+static int fail(const embedded_program *program, const char *cache_path, nb_error *err) {
+    return nb_fail(err, nb_code_of_errno(errno), errno, "keep a copy of '%s' in '%s/%s'", program->name, cache_path, program->sha256);
+}
+
+int embedded_open(const embedded_program *program, int cache, const char *cache_path, const log_sink *log, char **ret_path, nb_error *err) {
+    if (mkdirat(cache, program->sha256, 0700) < 0 && errno != EEXIST)
+        return fail(program, cache_path, err);
+    CLEANUP(cleanup_fd) int folder = openat(cache, program->sha256, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (folder < 0)
+        return fail(program, cache_path, err);
+    CLEANUP(cleanup_fd) int fd = -1;
+    int found = open_copy(folder, program, &fd);
+    if (found == 0) {
+        if (faccessat(folder, program->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+            log_warning(log, "embedded: the copy of '%s' in the cache is damaged, writing it anew", program->name);
+        if (write_copy(folder, program) < 0)
+            return fail(program, cache_path, err);
+        found = open_copy(folder, program, &fd);
+        if (found == 0)
+            errno = EIO; /* gone or changed again under our hands */
+    }
+    if (found <= 0)
+        return fail(program, cache_path, err);
+    if (ret_path) {
+        char path[PATH_MAX];
+        int length = snprintf(path, sizeof(path), "%s/%s/%s", cache_path, program->sha256, program->name);
+        char *copy = length > 0 && (size_t) length < sizeof(path) ? strdup(path) : NULL;
+        if (!copy)
+            return nb_fail_oom(err);
+        *ret_path = copy;
+    }
+    return take_fd(&fd);
+}

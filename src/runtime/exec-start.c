@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec-start.c - asking a box's shim for a new process
+ */
+#include "runtime/exec.h"
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "runtime/box.h"
+#include "runtime/channel.h"
+#include "runtime/connect.h"
+#include "runtime/options.h"
+#include "wire/failure.h"
+
+#define DEFAULT_COLUMNS 80
+#define DEFAULT_ROWS 24
+
+typedef struct exec_lists {
+    buf argv, given, env;
+} exec_lists;
+
+static int make_lists(const nb_exec_options *o, const box_record *box, exec_lists *lists, nb_error *err) {
+    int result = options_check_pairs(o->environment, "environment variable", err);
+    if (result == 0)
+        result = options_add_strings(&lists->argv, o->command, "command", err);
+    if (result == 0)
+        result = options_add_strings(&lists->given, o->environment, "environment", err);
+    if (result == 0 && o->tty && !strv_env_get(box->env, "TERM") && !strv_add(&lists->env, "TERM=xterm"))
+        result = nb_fail_oom(err);
+    if (result == 0 && !strv_env_merge(&lists->env, box->env, strv_of(&lists->given)))
+        result = nb_fail(err, NB_E_INVALID, 0, "use the environment: it is longer than %u bytes", WIRE_ENV_MAX_BYTES);
+    return result;
+}
+
+/* Asks for the exec and waits until it runs. Its id. */
+static int ask_for_exec(int socket, const msg_spawn *spawn, uint32_t *ret_id, nb_error *err) {
+    deadline until = deadline_in(CONNECT_TIMEOUT_MS);
+    buf bytes;
+    buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
+    const uint8_t *message;
+    size_t length;
+    msg_spawned spawned;
+    msg_spawn_failed failed;
+    int result = wire_control(&bytes, wire_encode_spawn, spawn)
+                     ? channel_send(socket, &bytes, until, err)
+                     : nb_fail(err, NB_E_INVALID, 0, "the command, its environment, directory or user is too long");
+    if (result == 0)
+        result = channel_receive(socket, TO_CLIENT, until, &bytes, &message, &length, err);
+    if (result == 0) {
+        if (wire_decode_spawned(message, length, &spawned) == 0)
+            *ret_id = spawned.exec_id;
+        else if (wire_decode_spawn_failed(message, length, &failed) == 0)
+            result = wire_spawn_failure(spawn, failed.step, failed.error, err);
+        else
+            result = channel_failed(message, length, err);
+    }
+    buf_done(&bytes);
+    return result;
+}
+
+static int start_exec(nb_box *box, const nb_exec_options *o, const box_record *record, nb_exec **ret_exec, nb_error *err) {
+    exec_lists lists;
+    buf_init(&lists.argv, WIRE_ARGV_MAX_BYTES);
+    buf_init(&lists.given, WIRE_ENV_MAX_BYTES);
+    buf_init(&lists.env, WIRE_ENV_MAX_BYTES);
+    CLEANUP(cleanup_fd) int socket = -1;
+    int result = make_lists(o, record, &lists, err);
+    if (result == 0)
+        result = box_open_folder(box->runtime, box->id, err);
+    if (result >= 0) {
+        int folder = result;
+        socket = result = connect_box(folder, deadline_in(CONNECT_TIMEOUT_MS), err);
+        (void) fd_close(folder);
+    }
+    if (result >= 0) {
+        uint32_t id = 0;
+        msg_spawn spawn = {
+            .spawn_flags = (uint8_t) ((o->tty ? WIRE_SPAWN_TTY : 0) | (o->open_stdin ? WIRE_SPAWN_STDIN : 0)),
+            .columns = o->columns ? o->columns : DEFAULT_COLUMNS,
+            .rows = o->rows ? o->rows : DEFAULT_ROWS,
+            .argv = strv_of(&lists.argv),
+            .env = strv_of(&lists.env),
+            .cwd = wire_str(o->working_directory ? o->working_directory : record->cwd),
+            .user = wire_str(o->user ? o->user : record->user),
+            .timeout_ms = o->timeout_ms,
+        };
+        result = ask_for_exec(socket, &spawn, &id, err);
+        if (result == 0)
+            result = exec_handle_new(take_fd(&socket), id, o->open_stdin, o->tty, ret_exec, err);
+    }
+    buf_done(&lists.argv);
+    buf_done(&lists.given);
+    buf_done(&lists.env);
+    return result < 0 ? result : 0;
+}
+
+int nb_exec_start(nb_box *box, const nb_exec_options *options, nb_exec **ret_exec, nb_error *err) {
+    nb_exec_options o;
+    if (!box || !options || !ret_exec)
+        return nb_fail(err, NB_E_INVALID, 0, "start an exec: an argument is NULL");
+    int result = options_take(&o, sizeof(o), options, "nb_exec_options", err);
+    if (result == 0 && o.command.count == 0)
+        result = nb_fail(err, NB_E_INVALID, 0, "start an exec: it has no command");
+    if (result == 0 && o.working_directory && o.working_directory[0] != '/')
+        result = nb_fail(err, NB_E_INVALID, 0, "working directory '%s': it must be an absolute path", o.working_directory);
+    if (result == 0 && (o.columns > WIRE_COLUMNS_MAX || o.rows > WIRE_ROWS_MAX))
+        result = nb_fail(err, NB_E_INVALID, 0, "terminal size %u x %u: it must not exceed %u x %u", o.columns, o.rows, WIRE_COLUMNS_MAX,
+                         WIRE_ROWS_MAX);
+    if (result < 0)
+        return result;
+    arena a = {0};
+    box_record record;
+    result = box_read_record(box, &a, &record, err);
+    if (result == 0)
+        result = start_exec(box, &o, &record, ret_exec, err);
+    arena_done(&a);
+    return nb_fail_within(err, result, "box '%s'", box->called);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * image.h - images of a home, for the library's own parts
+ */
+#ifndef RUNTIME_IMAGE_H
+#define RUNTIME_IMAGE_H
+
+#include "runtime/runtime.h"
+
+/* nb_image_prepare(), as a record. */
+int image_prepare(nb_runtime *rt, const char *reference, const char *name, arena *a, image_record *ret_image, nb_error *err);
+
+/* What an image's base disk is called in the home's folder of images. @id has been checked: "sha256:" and 64 digits. */
+#define IMAGE_DISK_NAME_SIZE (64 + sizeof(".ext4"))
+void image_disk_name(const char *id, char ret_name[IMAGE_DISK_NAME_SIZE]);
+
+/* The path of an image's base disk; the caller's. NULL: out of memory. */
+char *image_disk_path(const nb_runtime *rt, const char *id);
+
+/* Removes what an import that was killed left behind. */
+void image_sweep(nb_runtime *rt);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * logs.c - reading what a box has logged
+ */
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "runtime/box.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+/* As written by the shim (src/shim/main-log.h): u64 wall clock in ms, u32 length, u8 stream, 3 zero bytes. */
+#define PIECE_HEADER_BYTES 16u
+#define PIECE_MAX_BYTES ((uint32_t) 1 << 20)
+#define PLAIN_READ_BYTES ((size_t) 64 << 10)
+
+typedef int log_writer(void *user, int stream, uint64_t at_ms, const void *bytes, size_t length);
+
+/* A torn piece at the end is what a full disk or a crash left: the log ends before it. */
+static int read_pieces(int fd, log_writer *write, void *user) {
+    uint8_t header[PIECE_HEADER_BYTES];
+    CLEANUP(cleanup_free) uint8_t *bytes = NULL;
+    size_t capacity = 0;
+    while (fd_read_full(fd, header, sizeof(header)) == (ssize_t) sizeof(header)) {
+        uint32_t length = load_le32(header + 8);
+        if (length == 0 || length > PIECE_MAX_BYTES)
+            return 0;
+        if (length > capacity) {
+            uint8_t *larger = realloc(bytes, length);
+            if (!larger)
+                return -NB_E_NO_MEMORY;
+            bytes = larger;
+            capacity = length;
+        }
+        if (fd_read_full(fd, bytes, length) != (ssize_t) length)
+            return 0;
+        int result = write(user, header[12], load_le64(header), bytes, length);
+        if (result != 0)
+            return result;
+    }
+    return 0;
+}
+
+static int read_plain(int fd, log_writer *write, void *user) {
+    uint8_t bytes[PLAIN_READ_BYTES];
+    ssize_t n;
+    while ((n = fd_read_full(fd, bytes, sizeof(bytes))) > 0) {
+        int result = write(user, 1, 0, bytes, (size_t) n);
+        if (result != 0)
+            return result;
+    }
+    return 0;
+}
+
+static int read_file(int folder, const char *name, bool in_pieces, log_writer *write, void *user, nb_error *err) {
+    CLEANUP(cleanup_fd) int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : nb_fail(err, nb_code_of_errno(errno), errno, "open the log '%s'", name);
+    int result = in_pieces ? read_pieces(fd, write, user) : read_plain(fd, write, user);
+    return result == -NB_E_NO_MEMORY ? nb_fail_oom(err) : result;
+}
+
+int nb_box_logs(nb_box *box, nb_log_kind kind, log_writer *write, void *user, nb_error *err) {
+    if (!box || !write)
+        return nb_fail(err, NB_E_INVALID, 0, "read a box's log: an argument is NULL");
+    int folder = box_open_folder(box->runtime, box->id, err);
+    if (folder < 0)
+        return folder;
+    int result = -NB_E_INVALID;
+    switch (kind) {
+    case NB_LOG_MAIN:
+        result = read_file(folder, "main.log.1", true, write, user, err);
+        if (result == 0)
+            result = read_file(folder, "main.log", true, write, user, err);
+        break;
+    case NB_LOG_CONSOLE:
+        result = read_file(folder, "console.log", false, write, user, err);
+        break;
+    case NB_LOG_SHIM:
+        result = read_file(folder, "shim.log", false, write, user, err);
+        break;
+    default:
+        result = nb_fail(err, NB_E_INVALID, 0, "read a box's log: there is no kind %d", (int) kind);
+    }
+    (void) fd_close(folder);
+    return result;
+}

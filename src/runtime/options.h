@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * options.h - taking option structs of other sizes than ours, and checking what stands in them
+ */
+#ifndef RUNTIME_OPTIONS_H
+#define RUNTIME_OPTIONS_H
+
+#include "base/buf.h"
+#include "base/error.h"
+
+#include <nestbox/nestbox.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Copies the caller's struct, of whatever version, into ours of @size bytes, zero where his is shorter. Every option struct begins with its
+ * size_t size. NULL gives zeroes. -NB_E_INVALID: no size was set. -NB_E_UNSUPPORTED: something is set that we do not know. */
+int options_take(void *ours, size_t size, const void *theirs, const char *name, nb_error *err);
+
+/* [A-Za-z0-9][A-Za-z0-9_.-]{0,127} */
+bool name_is_valid(const char *name);
+
+/* Appends the strings, checking that none is NULL and that they fit. @what names them in the message. */
+int options_add_strings(buf *packed, nb_strings strings, const char *what, nb_error *err);
+
+/* The same for NAME=value pairs with a non-empty name. */
+int options_check_pairs(nb_strings strings, const char *what, nb_error *err);
+
+#endif

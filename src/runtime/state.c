@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * state.c - what a box is doing: its shim's record and the lock that vouches for it
+ */
+#include "runtime/state.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "base/lock.h"
+#include "base/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RECORD_MAX_BYTES ((size_t) 16 << 10)
+#define LOCK_LOOK_NS 2000000L
+/* A killed process that holds much memory may take a while to go on a loaded host. */
+#define BURY_TIMEOUT_MS 30000
+
+void box_status_done(box_status *status) {
+    free(status->bytes);
+    *status = (box_status){0};
+}
+
+static bool speaks_of_a_live_box(const msg_record *record) {
+    return record->state == NB_BOX_STARTING || record->state == NB_BOX_RUNNING || record->state == NB_BOX_STOPPING;
+}
+
+static int open_lock(int folder) {
+    return openat(folder, STATE_LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+int box_lock(int folder, nb_error *err) {
+    CLEANUP(cleanup_fd) int fd = open_lock(folder);
+    if (fd < 0)
+        return nb_fail(err, nb_code_of_errno(errno), errno, "open the box's lock");
+    if (lock_take(fd) < 0)
+        return errno == EAGAIN ? nb_fail(err, NB_E_INVALID_STATE, 0, "the box is running")
+                               : nb_fail(err, NB_E_STORAGE, errno, "lock the box");
+    return take_fd(&fd);
+}
+
+/* No record (the box never started) is not an error: everything stays zero. */
+static int read_record(int folder, box_status *status, nb_error *err) {
+    size_t length;
+    if (file_read(folder, STATE_RECORD_FILE, RECORD_MAX_BYTES, &status->bytes, &length) < 0)
+        return errno == ENOENT ? 0 : nb_fail(err, nb_code_of_errno(errno), errno, "read the box's record '%s'", STATE_RECORD_FILE);
+    if (wire_decode_record((const uint8_t *) status->bytes, length, &status->record) < 0 || status->record.state > NB_BOX_FAILED) {
+        /* Damaged from outside: nothing in it is to be believed, not even a pid. */
+        status->record = (msg_record){.state = NB_BOX_FAILED, .failure = NB_E_STORAGE, .message = wire_str("its record was damaged")};
+        return 0;
+    }
+    return 0;
+}
+
+static void write_record(int folder, const msg_record *record) {
+    buf encoded;
+    buf_init(&encoded, RECORD_MAX_BYTES);
+    if (wire_encode_record(&encoded, record))
+        (void) file_write_atomic(folder, STATE_RECORD_FILE, buf_bytes(&encoded), buf_length(&encoded), true);
+    buf_done(&encoded);
+}
+
+/* Whoever comes first writes it; until then every reader finds the same by himself. */
+static void mend(int folder, box_status *status, const log_sink *log) {
+    nb_error ignored;
+    CLEANUP(cleanup_fd) int lock = box_lock(folder, &ignored);
+    bool started = status->record.started_at_ms != 0;
+    log_warning(log, "state: a box's shim died, process %u: recording that", status->record.shim_pid);
+    status->record.state = started ? NB_BOX_STOPPED : NB_BOX_FAILED;
+    status->record.cause = NB_END_CRASH;
+    status->record.failure = NB_E_BOX_GONE;
+    status->record.message = wire_str("its shim was killed");
+    status->record.finished_at_ms = clock_wall_ms();
+    status->record.shim_pid = 0; /* the machine's pid stays: box_bury_machine() wants it */
+    if (lock >= 0)               /* else somebody else mends it; we only say what we found */
+        write_record(folder, &status->record);
+}
+
+int box_status_read(int folder, const log_sink *log, box_status *ret_status, nb_error *err) {
+    box_status status = {0};
+    /* The lock before the record: a shim writes its last record before it lets go. */
+    CLEANUP(cleanup_fd) int lock = open_lock(folder);
+    if (lock < 0)
+        return nb_fail(err, nb_code_of_errno(errno), errno, "open the box's lock");
+    status.live = lock_is_held(lock);
+    int result = read_record(folder, &status, err);
+    if (result < 0) {
+        box_status_done(&status);
+        return result;
+    }
+    if (status.live && !speaks_of_a_live_box(&status.record))
+        status.record.state = NB_BOX_STARTING; /* its shim has the lock and no more yet */
+    if (!status.live && speaks_of_a_live_box(&status.record))
+        mend(folder, &status, log);
+    *ret_status = status;
+    return 0;
+}
+
+int box_wait_unlocked(int folder, int64_t timeout_ms, nb_error *err) {
+    CLEANUP(cleanup_fd) int fd = open_lock(folder);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : nb_fail(err, nb_code_of_errno(errno), errno, "open the box's lock");
+    deadline until = deadline_in(timeout_ms);
+    while (lock_is_held(fd)) {
+        if (deadline_passed(until))
+            return nb_fail(err, NB_E_TIMEOUT, 0, "wait for the box to stop");
+        (void) nanosleep(&(struct timespec){.tv_nsec = LOCK_LOOK_NS}, NULL);
+    }
+    return 0;
+}
+
+void box_record_failure(int folder, const nb_error *why) {
+    nb_error ignored;
+    CLEANUP(cleanup_fd) int lock = box_lock(folder, &ignored);
+    if (lock < 0)
+        return; /* it is being started by somebody else, who knows better */
+    msg_record record = {
+        .state = NB_BOX_FAILED,
+        .failure = why->code,
+        .message = wire_str(why->message),
+        .finished_at_ms = clock_wall_ms(),
+    };
+    write_record(folder, &record);
+}
+
+int box_bury_machine(const box_status *status, nb_error *err) {
+    process_id machine = {(pid_t) status->record.machine_pid, status->record.machine_start_ticks};
+    if (status->live || !machine.start_ticks)
+        return 0;
+    CLEANUP(cleanup_fd) int pidfd = process_open(machine.pid);
+    if (pidfd < 0 || !process_is_alive(machine)) /* asked after opening: the descriptor is that process's */
+        return 0;
+    (void) process_signal(pidfd, SIGKILL);
+    struct pollfd gone = {.fd = pidfd, .events = POLLIN};
+    if (poll(&gone, 1, BURY_TIMEOUT_MS) == 1)
+        return 0;
+    return nb_fail(err, NB_E_TIMEOUT, 0, "wait for the box's last machine, process %d, to end after it was killed", (int) machine.pid);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store.h - the database of a home: which boxes and images there are, and how they were made
+ *
+ * What a box is doing is not here: that is in its folder, kept by its shim and guarded by its lock (state.h), so that no crash can make
+ * the two disagree.
+ */
+#ifndef RUNTIME_STORE_H
+#define RUNTIME_STORE_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/strv.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct store store;
+
+/* A box as it was created; strings and lists belong to the arena given when it was read. */
+typedef struct box_record {
+    const char *id, *name; /* name "" where it has none */
+    const char *image, *image_id;
+    uint64_t created_at_ms;
+    strv argv, env, labels;
+    const char *cwd, *user, *hostname;
+    uint64_t memory_bytes, disk_bytes;
+    uint32_t cpus, pids_max, stop_signal, stop_timeout_ms, boot_timeout_ms;
+    bool tty, open_stdin, detach, auto_remove, init, keep;
+} box_record;
+
+typedef struct image_record {
+    const char *id, *name; /* name: the one it was found by; "" when found by id */
+    const char *source;    /* what the name was made from, with its state then; "" where that cannot be known */
+    uint64_t created_at_ms, size_bytes, disk_bytes;
+    strv entrypoint, command, env, labels;
+    const char *cwd, *user, *stop_signal, *architecture, *os;
+} image_record;
+
+/* Opens or makes the database @path. -NB_E_DATABASE: damaged, or of a newer version. */
+int store_open(const char *path, store **ret_store, nb_error *err);
+void store_close(store *s);
+
+/* -NB_E_ALREADY_EXISTS: the name is taken. -NB_E_NOT_FOUND: the image has gone meanwhile. */
+int store_add_box(store *s, const box_record *box, nb_error *err);
+/* Looks up by name, id, or an unambiguous prefix of an id. -NB_E_NOT_FOUND, -NB_E_INVALID (several begin so). */
+int store_find_box(store *s, const char *name_or_id, arena *a, box_record *ret_box, nb_error *err);
+/* Newest first. */
+int store_list_boxes(store *s, arena *a, box_record **ret_boxes, size_t *ret_count, nb_error *err);
+/* What is not there is no error. */
+int store_remove_box(store *s, const char *id, nb_error *err);
+int store_has_box(store *s, const char *id, bool *ret_has, nb_error *err);
+
+/* Records an image and gives it @image->name, which may have been another's. */
+int store_add_image(store *s, const image_record *image, nb_error *err);
+/* By name, id, or an unambiguous prefix of an id with at least four digits, with or without "sha256:". -NB_E_NOT_FOUND, -NB_E_INVALID. */
+int store_find_image(store *s, const char *name_or_id, arena *a, image_record *ret_image, nb_error *err);
+/* One entry for each name, newest first. */
+int store_list_images(store *s, arena *a, image_record **ret_images, size_t *ret_count, nb_error *err);
+/* Removes a name, or an id with all its names.
+ *
+ * @ret_gone  the image has no name left and was removed
+ * -NB_E_INVALID_STATE: its last name, and a box is made from it. */
+int store_remove_image(store *s, const image_record *image, bool *ret_gone, nb_error *err);
+
+int store_count(store *s, size_t *ret_boxes, size_t *ret_images, nb_error *err);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * client.h - box.sock, and who has connected to it
+ */
+#ifndef SHIM_CLIENT_H
+#define SHIM_CLIENT_H
+
+#include "shim/shim.h"
+
+/* Connections at once: two for each exec that may run, and some. */
+#define CLIENTS_MAX 5000u
+
+/* Listens on box.sock in the box's folder; only the owning user's processes (and root's) are let in. 0, or -1 with errno. */
+int client_listen(shim *s);
+void client_listen_done(shim *s);
+
+/* Takes a connection over. NULL: out of memory or descriptors. */
+client *client_new(shim *s, int fd);
+
+link_end *client_link(client *c);
+session *client_session(const client *c);
+void client_set_session(client *c, session *x);
+
+/* Answers a request that came to nothing. */
+void client_fail(client *c, const nb_error *why);
+bool client_was_failed(const client *c);
+
+/* Closes each connection whose last words have left. How many are still there: a slow reader gets all that is his. */
+size_t client_end_flushed(shim *s);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * shim.h - one box's supervisor: what its parts share
+ */
+#ifndef SHIM_SHIM_H
+#define SHIM_SHIM_H
+
+#include "base/log.h"
+#include "link/link.h"
+#include "loop/loop.h"
+#include "machine/machine.h"
+#include "shim/main-log.h"
+#include "shim/record.h"
+
+#include <nestbox/state.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct client client;
+typedef struct session session;
+
+/* LAUNCHING  QEMU starts; valid: machine. leaves by: on_running -> BOOTING
+ * BOOTING    the guest's kernel and agent start. leaves by: the agent's HELLO -> BUILDING
+ * BUILDING   SETUP was sent. leaves by: SETUP_DONE -> BEGINNING, or RUNNING without a main command
+ * BEGINNING  the main command was sent. leaves by: SPAWNED -> RUNNING
+ * RUNNING    execs are taken
+ * ENDING     the main command was asked to end: its stop signal was sent, or it was killed. leaves by: its EXITED, time -> CLOSING
+ * CLOSING    SHUTDOWN was sent. leaves by: GOODBYE, time -> HALTING
+ * HALTING    the machine was asked to end, or killed. leaves by: on_ended -> OVER
+ * OVER       the machine is gone, the record says how; the loop ends
+ * From all but the last two the machine's end leads to OVER, and a failure to HALTING. */
+typedef enum shim_state {
+    SHIM_LAUNCHING,
+    SHIM_BOOTING,
+    SHIM_BUILDING,
+    SHIM_BEGINNING,
+    SHIM_RUNNING,
+    SHIM_ENDING,
+    SHIM_CLOSING,
+    SHIM_HALTING,
+    SHIM_OVER,
+    SHIM_STATE_COUNT
+} shim_state;
+
+/* The LAUNCH message with memory of its own. */
+typedef struct shim_orders {
+    uint8_t *bytes;
+    msg_launch launch; /* points into bytes */
+} shim_orders;
+
+typedef struct shim {
+    loop *loop;
+    log_sink log;
+    int folder; /* the box's */
+    shim_state state;
+    shim_orders orders;
+    record record;
+    machine *machine; /* NULL before the start and after its end */
+    link_end agent;
+    bool agent_gone;       /* it closed its end; the machine's end is expected */
+    loop_timer step_timer; /* the bound of the state we are in */
+    loop_timer kill_timer; /* ENDING: the grace */
+    uint64_t step_began_us;
+    int lock;             /* the box's lock, held for as long as there may be a machine */
+    bool has_main;        /* a main command runs */
+    msg_exited main_exit; /* valid once the record has an exit */
+    int failure;          /* NB_E_... of what the box could not survive, else 0 */
+    char failure_message[NB_ERROR_MESSAGE_SIZE];
+    main_log main_log;
+    client *clients;
+    size_t client_count;
+    client *launcher; /* who waits for LAUNCHED; NULL once answered or gone */
+    session *sessions;
+    size_t session_count;
+    uint32_t next_exec_id;
+    loop_fd server_watcher;
+    loop_fd owner_watcher;
+} shim;
+
+/* Takes the lock of the box in @folder and writes the first lines of its log. 0, or -NB_E_INVALID_STATE with @err: another shim has it. */
+int shim_init(shim *s, loop *l, int folder, nb_error *err);
+void shim_done(shim *s);
+
+/* Begins the start that @launch asks for. 0, or -NB_E_... with @err: nothing was started. */
+int shim_launch(shim *s, client *launcher, const uint8_t *bytes, size_t length, nb_error *err);
+
+/* Stops the box in order; what is already on its way goes on.
+ *
+ * @grace_ms  between the stop signal and the kill */
+void shim_stop(shim *s, uint8_t cause, uint32_t grace_ms);
+
+/* The main command has ended; its session calls this once its output has been passed on. */
+void shim_main_ended(shim *s, const msg_exited *exited);
+/* The main command runs, or could not. */
+void shim_main_spawned(shim *s);
+void shim_main_failed(shim *s, const msg_spawn_failed *failed);
+
+/* Ends everything now: something went wrong that the box cannot survive. */
+void shim_fail(shim *s, int code, const char *message);
+
+static inline bool shim_takes_execs(const shim *s) {
+    return s->state == SHIM_RUNNING;
+}
+
+#endif
