@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * box-options.c - the options that say what a box is to be, shared by run and create
+ */
+#include "cli/box-options.h"
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/strv.h"
+#include "cli/environment.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* As long as the environment may be; labels share the record in the database. */
+#define LABELS_MAX_BYTES (1u << 20)
+
+int box_check(const box_arguments *box, nb_error *err) {
+    if (strcmp(box->network, "none") != 0)
+        return nb_fail(err, NB_E_UNSUPPORTED, 0, "--network %s: not supported yet", box->network);
+    if (strcmp(box->pull, "always") == 0)
+        return nb_fail(err, NB_E_UNSUPPORTED, 0, "--pull always: not supported yet");
+    if (box->stop_signal && nb_signal_number(box->stop_signal) == 0)
+        return nb_fail(err, NB_E_INVALID, 0, "--stop-signal '%s': want a signal's name or number, such as TERM or 15", box->stop_signal);
+    return 0;
+}
+
+/* KEY alone is a label without a value. */
+static int collect_labels(const opt_list *labels, buf *packed, nb_error *err) {
+    for (size_t i = 0; i < labels->count; i++) {
+        const char *label = labels->items[i];
+        if (*label == '\0' || *label == '=')
+            return nb_fail(err, NB_E_INVALID, 0, "--label '%s': want KEY or KEY=VALUE", label);
+        const char *rest = strchr(label, '=') ? "" : "=";
+        if (!buf_append(packed, label, strlen(label)) || !strv_add(packed, rest))
+            return nb_fail(err, NB_E_EXHAUSTED, 0, "more than %zu bytes of labels", packed->max_bytes);
+    }
+    return 0;
+}
+
+/* `--pull never`: what is not here already is not made. */
+static int check_present(cli *c, const char *image, nb_error *err) {
+    CLEANUP(cleanup_image) nb_image_info *info = NULL;
+    int r = nb_image_inspect(c->runtime, image, &info, err);
+    return r < 0 ? nb_fail_hint(err, r, "without --pull never it is made ready first") : 0;
+}
+
+static int create(cli *c, const box_arguments *box, nb_box_options *options, int argc, char **argv, nb_box **ret_box, nb_error *err) {
+    int r = 0;
+    options->image = argv[0];
+    options->command = (nb_strings){(const char *const *) argv + 1, (size_t) argc - 1};
+    options->name = box->name;
+    options->clear_entrypoint = box->entrypoint && *box->entrypoint == '\0';
+    if (box->entrypoint && *box->entrypoint)
+        options->entrypoint = (nb_strings){&box->entrypoint, 1};
+    options->working_directory = box->working_directory;
+    options->user = box->user;
+    options->hostname = box->hostname;
+    options->memory_bytes = box->memory_bytes;
+    options->cpus = box->cpus;
+    options->disk_bytes = box->disk_bytes;
+    options->pids_max = box->pids_max;
+    options->stop_signal = box->stop_signal;
+    options->stop_timeout_ms = (uint32_t) box->stop_timeout_ms;
+    options->boot_timeout_ms = (uint32_t) box->boot_timeout_ms;
+    options->tty = box->tty;
+    options->open_stdin = box->interactive;
+    options->auto_remove = box->remove;
+    options->init = box->init;
+    if (strcmp(box->pull, "never") == 0)
+        r = check_present(c, options->image, err);
+    if (r == 0)
+        r = nb_box_create(c->runtime, options, ret_box, err);
+    return r;
+}
+
+int box_create(cli *c, const box_arguments *box, bool detach, int argc, char **argv, nb_box **ret_box, nb_error *err) {
+    CLEANUP(buf_done) buf environment, labels;
+    CLEANUP(cleanup_free) char **variables = NULL, **label_strings = NULL;
+    buf_init(&environment, ENVIRONMENT_MAX_BYTES);
+    buf_init(&labels, LABELS_MAX_BYTES);
+    c->progress.quiet = box->quiet;
+    int r = environment_collect(box->environment_files.items, box->environment_files.count, box->environment.items, box->environment.count,
+                                &environment, err);
+    if (r == 0)
+        r = collect_labels(&box->labels, &labels, err);
+    if (r < 0)
+        return r;
+    variables = strv_pointers(strv_of(&environment));
+    label_strings = strv_pointers(strv_of(&labels));
+    if (!variables || !label_strings)
+        return nb_fail_oom(err);
+    nb_box_options options = NB_BOX_OPTIONS_INIT;
+    options.detach = detach;
+    options.environment = (nb_strings){(const char *const *) variables, strv_count(strv_of(&environment))};
+    options.labels = (nb_strings){(const char *const *) label_strings, strv_count(strv_of(&labels))};
+    r = create(c, box, &options, argc, argv, ret_box, err);
+    progress_end(&c->progress);
+    return r;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * commands.c - the list of commands
+ */
+#include "cli/command.h"
+
+#include <string.h>
+
+const command *const commands[] = {
+    &command_run,  &command_create,  &command_start, &command_exec,    &command_stop,          &command_rm,
+    &command_ps,   &command_inspect, &command_logs,  &command_images,  &command_image_inspect, &command_import,
+    &command_load, &command_rmi,     &command_info,  &command_version, &command_help,          NULL,
+};
+
+/* How many words @name has when the command line begins with them, else 0. */
+static int words_matched(const char *name, int argc, char **argv) {
+    size_t first = strcspn(name, " ");
+    if (argc < 1 || strlen(argv[0]) != first || memcmp(argv[0], name, first) != 0)
+        return 0;
+    if (name[first] == '\0')
+        return 1;
+    return argc >= 2 && strcmp(argv[1], name + first + 1) == 0 ? 2 : 0;
+}
+
+const command *command_find(int argc, char **argv, int *ret_words) {
+    for (const command *const *c = commands; *c; c++) {
+        int words = words_matched((*c)->name, argc, argv);
+        if (words == 0 && (*c)->alias)
+            words = words_matched((*c)->alias, argc, argv);
+        if (words > 0) {
+            *ret_words = words;
+            return *c;
+        }
+    }
+    *ret_words = 0;
+    return NULL;
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * json.c - the shapes of docs/json.md
+ *
+ * Out of memory latches: a shape is filled by straight-line calls into a json_builder, and whether all went in is asked once.
+ */
+#include "cli/json.h"
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "cli/text.h"
+#include "cli/when.h"
+
+#include <string.h>
+
+#define JSON_INDENT_STEP 2
+
+typedef struct json_builder {
+    json_t *object;
+    bool bad; /* something did not go in */
+} json_builder;
+
+static json_builder begin(void) {
+    json_builder b = {.object = json_object()};
+    b.bad = !b.object;
+    return b;
+}
+
+/* The object, or NULL if something was lost. */
+static json_t *end(json_builder *b) {
+    if (b->bad) {
+        json_decref(b->object);
+        b->object = NULL;
+    }
+    return b->object;
+}
+
+/* @value's reference is taken over; NULL is a failed allocation. */
+static void add(json_builder *b, const char *key, json_t *value) {
+    if (b->bad || !value) {
+        json_decref(value);
+        b->bad = true;
+    } else if (json_object_set_new(b->object, key, value) < 0) {
+        b->bad = true;
+    }
+}
+
+static json_t *string_value(const char *text) {
+    CLEANUP(cleanup_free) char *valid = text_utf8(text);
+    return valid ? json_string(valid) : NULL;
+}
+
+/* NULL and "" are null. */
+static void add_string(json_builder *b, const char *key, const char *text) {
+    add(b, key, text && *text ? string_value(text) : json_null());
+}
+
+static void add_bool(json_builder *b, const char *key, bool value) {
+    add(b, key, json_boolean(value));
+}
+
+static void add_count(json_builder *b, const char *key, uint64_t value) {
+    add(b, key, json_integer((json_int_t) value));
+}
+
+/* 0 is null. */
+static void add_number(json_builder *b, const char *key, int64_t value) {
+    add(b, key, value ? json_integer(value) : json_null());
+}
+
+static void add_time(json_builder *b, const char *key, uint64_t at_ms) {
+    char text[WHEN_TEXT_SIZE];
+    when_rfc3339(at_ms, text);
+    add(b, key, at_ms ? json_string(text) : json_null());
+}
+
+static void add_strings(json_builder *b, const char *key, nb_strings strings) {
+    json_t *array = json_array();
+    for (size_t i = 0; array && i < strings.count; i++) {
+        if (json_array_append_new(array, string_value(strings.items[i])) < 0) { /* refuses NULL */
+            json_decref(array);
+            array = NULL;
+        }
+    }
+    add(b, key, array);
+}
+
+/* KEY=value strings as an object; of a key that is there twice the last counts. */
+static void add_labels(json_builder *b, const char *key, nb_strings labels) {
+    json_builder object = begin();
+    for (size_t i = 0; i < labels.count; i++) {
+        CLEANUP(cleanup_free) char *name = text_utf8(labels.items[i]);
+        if (!name) {
+            object.bad = true;
+            break;
+        }
+        char *value = strchr(name, '=');
+        if (value)
+            *value++ = '\0';
+        add(&object, name, json_string(value ? value : ""));
+    }
+    add(b, key, end(&object));
+}
+
+static json_t *json_of_timing(const nb_timing *timing) {
+    json_builder b = begin();
+    add_count(&b, "prepare_us", timing->prepare_us);
+    add_count(&b, "machine_us", timing->machine_us);
+    add_count(&b, "boot_us", timing->boot_us);
+    add_count(&b, "container_us", timing->container_us);
+    add_count(&b, "command_us", timing->command_us);
+    add_count(&b, "total_us", timing->total_us);
+    return end(&b);
+}
+
+static void add_state(json_builder *b, const nb_box_info *box) {
+    add_string(b, "state", nb_box_state_name(box->state));
+    add_string(b, "cause", box->cause == NB_END_NONE ? NULL : nb_end_cause_name(box->cause));
+    add(b, "exit_code", box->has_exit ? json_integer(box->exit_code) : json_null());
+    add_number(b, "exit_signal", box->has_exit ? box->exit_signal : 0);
+    add(b, "oom_killed", box->has_exit ? json_boolean(box->oom_killed) : json_null());
+    add_string(b, "message", box->message);
+    add_time(b, "created_at", box->created_at_ms);
+    add_time(b, "started_at", box->started_at_ms);
+    add_time(b, "finished_at", box->finished_at_ms);
+    add_number(b, "shim_pid", box->shim_pid);
+    add_number(b, "machine_pid", box->machine_pid);
+}
+
+static void add_settings(json_builder *b, const nb_box_info *box) {
+    add_strings(b, "command", box->command);
+    add_strings(b, "environment", box->environment);
+    add_labels(b, "labels", box->labels);
+    add_string(b, "working_directory", box->working_directory);
+    add_string(b, "user", box->user);
+    add_string(b, "hostname", box->hostname);
+    add_string(b, "stop_signal", box->stop_signal);
+    add_count(b, "stop_timeout_ms", box->stop_timeout_ms);
+    add_count(b, "memory_bytes", box->memory_bytes);
+    add_count(b, "disk_bytes", box->disk_bytes);
+    add_count(b, "cpus", box->cpus);
+    add_count(b, "pids_max", box->pids_max);
+    add_bool(b, "tty", box->tty);
+    add_bool(b, "open_stdin", box->open_stdin);
+    add_bool(b, "detach", box->detach);
+    add_bool(b, "auto_remove", box->auto_remove);
+    add_bool(b, "init", box->init);
+    add_bool(b, "keep", box->keep);
+}
+
+json_t *json_of_box(const nb_box_info *box) {
+    json_builder b = begin();
+    add_string(&b, "id", box->id);
+    add_string(&b, "name", box->name);
+    add_string(&b, "image", box->image);
+    add_string(&b, "image_id", box->image_id);
+    add_state(&b, box);
+    add_settings(&b, box);
+    add_string(&b, "accelerator", box->accelerator);
+    add(&b, "timing", box->timing.total_us ? json_of_timing(&box->timing) : json_null());
+    return end(&b);
+}
+
+json_t *json_of_image(const nb_image_info *image) {
+    json_builder b = begin();
+    add_string(&b, "id", image->id);
+    add_string(&b, "name", image->name);
+    add_time(&b, "created_at", image->created_at_ms);
+    add_count(&b, "size_bytes", image->size_bytes);
+    add_count(&b, "disk_bytes", image->disk_bytes);
+    add_strings(&b, "entrypoint", image->entrypoint);
+    add_strings(&b, "command", image->command);
+    add_strings(&b, "environment", image->environment);
+    add_string(&b, "working_directory", image->working_directory);
+    add_string(&b, "user", image->user);
+    add_string(&b, "stop_signal", image->stop_signal);
+    add_string(&b, "architecture", image->architecture);
+    add_string(&b, "os", image->os);
+    return end(&b);
+}
+
+json_t *json_of_info(const nb_info *info) {
+    json_builder b = begin();
+    add_string(&b, "version", info->version);
+    add_string(&b, "home", info->home);
+    add_string(&b, "accelerator", info->accelerator);
+    add_string(&b, "accelerator_reason", info->accelerator_reason);
+    add_string(&b, "qemu", info->qemu);
+    add_string(&b, "kernel", info->kernel);
+    add_string(&b, "kernel_version", info->kernel_version);
+    add_string(&b, "architecture", info->architecture);
+    add_count(&b, "boxes", info->boxes);
+    add_count(&b, "boxes_running", info->boxes_running);
+    add_count(&b, "images", info->images);
+    return end(&b);
+}
+
+int json_print(json_t *take_value, FILE *to, nb_error *err) {
+    if (!take_value)
+        return nb_fail_oom(err);
+    int r = json_dumpf(take_value, to, JSON_INDENT(JSON_INDENT_STEP) | JSON_ENCODE_ANY);
+    json_decref(take_value);
+    if (r < 0 && !ferror(to)) /* a stream that refuses is told when it is flushed at the end */
+        return nb_fail_oom(err);
+    (void) fputc('\n', to);
+    return 0;
+}

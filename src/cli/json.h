@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * json.h - the shapes of docs/json.md
+ *
+ * Keys are snake_case; what is absent is null, never 0 or "". A byte that is no UTF-8 becomes U+FFFD.
+ */
+#ifndef CLI_JSON_H
+#define CLI_JSON_H
+
+#include <nestbox/nestbox.h>
+
+#include <jansson.h>
+#include <stdio.h>
+
+/* New references; NULL: out of memory. */
+json_t *json_of_box(const nb_box_info *box);
+json_t *json_of_image(const nb_image_info *image);
+json_t *json_of_info(const nb_info *info);
+
+/* Prints it, indented, and gives up the reference, on failure too. NULL is -NB_E_NO_MEMORY. */
+int json_print(json_t *take_value, FILE *to, nb_error *err);
+
+#endif

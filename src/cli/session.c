@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * session.c - connects this program's streams, terminal and signals with a process in a box, until it ends
+ *
+ * Theory of operation
+ *   One poll(2) loop over the exec's descriptor, the queue of signals, stdin and whichever of stdout and stderr has bytes waiting.
+ *   stdin, stdout and stderr are shared with other programs, so their file descriptions are not made non-blocking: each is touched only
+ *   after poll() said so, and a write is no longer than what a pipe then takes without blocking. So a signal is heard even while
+ *   the reader of our output sleeps.
+ *
+ *   At most one piece of output is held, in the exec's own memory. While it waits nb_exec_next() is not called, so the process is
+ *   slowed down by the windows of the protocol and nothing here grows.
+ *
+ *   Killing has stages, and a deadline that means something else in each: see enum stage.
+ */
+#include "cli/session.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "cli/cli.h"
+#include "cli/signals.h"
+#include "cli/terminal.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Between SIGTERM and the kill, docs/cli-status.md. */
+#define TERM_GRACE_MS 2000
+
+/* A kill is answered in milliseconds, on a busy machine without KVM in a second. */
+#define KILL_WAIT_MS 3000
+
+#define STDIN_PIECE_SIZE 65536 /* a pipe's capacity */
+
+/* STAGE_RUNNING      nothing was asked of the process; deadline: its timeout
+ * STAGE_TERMINATING  the timeout passed, SIGTERM was sent; deadline: the kill
+ * STAGE_KILLED       it was killed, for the reason in killed_status; deadline: we leave */
+typedef enum stage { STAGE_RUNNING, STAGE_TERMINATING, STAGE_KILLED } stage;
+
+typedef enum input_state {
+    INPUT_OPEN,    /* read when there is room for it */
+    INPUT_AT_END,  /* end of file was read; told to the process after what is held */
+    INPUT_FINISHED /* nothing more goes in */
+} input_state;
+
+typedef struct session {
+    nb_exec *exec;
+    const session_options *options;
+    signal_queue signals;
+    terminal terminal;
+    detach_filter filter;
+
+    stage stage;
+    deadline deadline;
+    int killed_status;   /* what we say when the end is not seen; 0: we killed nothing */
+    bool output_closed;  /* nobody reads: output is dropped */
+    unsigned interrupts; /* SIGINTs so far */
+
+    input_state input;
+    uint8_t input_bytes[STDIN_PIECE_SIZE + 1]; /* + 1: a Ctrl-P that was held back */
+    size_t input_start, input_end;
+
+    int output_fd; /* where the piece at output goes */
+    const uint8_t *output;
+    size_t output_left;
+
+    bool is_over;
+    session_result result;
+} session;
+
+static void finish(session *s, session_end end, int status) {
+    s->is_over = true;
+    s->result = (session_result){end, status};
+}
+
+/* @status  what is said when its end is not seen. An error is left to nb_exec_next(), which meets the same one. */
+static void kill_process(session *s, int status) {
+    if (s->killed_status == 0)
+        s->killed_status = status;
+    if (s->stage == STAGE_KILLED)
+        return;
+    (void) nb_exec_kill(s->exec, NULL);
+    s->stage = STAGE_KILLED;
+    s->deadline = deadline_in(KILL_WAIT_MS);
+}
+
+static void on_deadline(session *s) {
+    switch (s->stage) {
+    case STAGE_RUNNING:
+        (void) nb_exec_signal(s->exec, SIGTERM, NULL);
+        s->killed_status = STATUS_TIMED_OUT;
+        s->stage = STAGE_TERMINATING;
+        s->deadline = deadline_in(TERM_GRACE_MS);
+        return;
+    case STAGE_TERMINATING:
+        kill_process(s, STATUS_TIMED_OUT);
+        return;
+    case STAGE_KILLED:
+        finish(s, SESSION_LEFT, s->killed_status);
+        return;
+    }
+}
+
+static void pass_size(const session *s) {
+    uint16_t columns, rows;
+    if (s->options->tty && terminal_size(STDIN_FILENO, &columns, &rows))
+        (void) nb_exec_resize(s->exec, columns, rows, NULL);
+}
+
+static void on_signal(session *s, int number) {
+    if (number == SIGWINCH) {
+        pass_size(s);
+    } else if (number != SIGINT || s->interrupts++ == 0) {
+        (void) nb_exec_signal(s->exec, number, NULL);
+    } else if (s->stage == STAGE_KILLED) {
+        finish(s, SESSION_LEFT, s->killed_status);
+    } else {
+        kill_process(s, STATUS_SIGNAL + SIGINT);
+    }
+}
+
+/* A piece that goes to a pipe is at most what one with room is sure to take, pipe(7). */
+static size_t piece_length(const session *s) {
+    struct stat file;
+    if (fstat(s->output_fd, &file) == 0 && S_ISREG(file.st_mode))
+        return s->output_left;
+    return s->output_left < PIPE_BUF ? s->output_left : PIPE_BUF;
+}
+
+static int on_output_writable(session *s, nb_error *err) {
+    ssize_t n = write(s->output_fd, s->output, piece_length(s));
+    if (n >= 0) {
+        s->output += n;
+        s->output_left -= (size_t) n;
+        return 0;
+    }
+    if (errno == EINTR || errno == EAGAIN)
+        return 0;
+    if (errno != EPIPE)
+        return nb_fail(err, NB_E_STORAGE, errno, "write standard %s", s->output_fd == STDOUT_FILENO ? "output" : "error");
+    s->output_closed = true;
+    s->output_left = 0;
+    kill_process(s, STATUS_SIGNAL + SIGPIPE);
+    return 0;
+}
+
+static int on_input_readable(session *s, nb_error *err) {
+    uint8_t typed[STDIN_PIECE_SIZE];
+    ssize_t n = read(STDIN_FILENO, typed, sizeof(typed));
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return 0;
+    if (n < 0 && errno != EIO) /* that is a terminal's end: it was hung up */
+        return nb_fail(err, NB_E_STORAGE, errno, "read standard input");
+    bool detached = false;
+    s->input_start = s->input_end = 0;
+    if (n <= 0) {
+        s->input = INPUT_AT_END;
+    } else if (s->options->may_detach) {
+        s->input_end = detach_filter_feed(&s->filter, typed, (size_t) n, s->input_bytes, &detached);
+    } else {
+        memcpy(s->input_bytes, typed, (size_t) n);
+        s->input_end = (size_t) n;
+    }
+    if (detached)
+        finish(s, SESSION_DETACHED, STATUS_OK);
+    return 0;
+}
+
+/* Gives the process what was read, as far as it has room. A box that is gone is told by nb_exec_next(). */
+static void feed_input(session *s) {
+    size_t left = s->input_end - s->input_start, written = 0;
+    if (s->input == INPUT_FINISHED)
+        return;
+    if (left > 0) {
+        int r = nb_exec_write(s->exec, s->input_bytes + s->input_start, left, 0, &written, NULL);
+        if (r < 0 && r != -NB_E_TIMEOUT) {
+            s->input = INPUT_FINISHED;
+            return;
+        }
+        s->input_start += written;
+    }
+    if (s->input == INPUT_AT_END && s->input_start == s->input_end) {
+        (void) nb_exec_close_stdin(s->exec, NULL);
+        s->input = INPUT_FINISHED;
+    }
+}
+
+static void on_exited(session *s, const nb_exit_status *status) {
+    if (s->output_closed)
+        finish(s, SESSION_CLOSED, STATUS_SIGNAL + SIGPIPE);
+    else if (status->timed_out || s->killed_status == STATUS_TIMED_OUT)
+        finish(s, SESSION_EXITED, STATUS_TIMED_OUT);
+    else
+        finish(s, SESSION_EXITED, status->code);
+}
+
+/* Takes what the exec has to say until there is nothing, or a piece of output to be written first. */
+static int take_events(session *s, nb_error *err) {
+    nb_event event = {.kind = NB_EVENT_NONE};
+    do {
+        int r = nb_exec_next(s->exec, 0, &event, err);
+        if (r < 0)
+            return r;
+        switch (event.kind) {
+        case NB_EVENT_STDOUT:
+        case NB_EVENT_STDERR:
+            s->output_fd = event.kind == NB_EVENT_STDOUT ? STDOUT_FILENO : STDERR_FILENO;
+            s->output = event.bytes;
+            s->output_left = s->output_closed ? 0 : event.length;
+            break;
+        case NB_EVENT_EXITED:
+            on_exited(s, &event.status);
+            break;
+        case NB_EVENT_STDIN_ROOM: /* feed_input() is tried in every round */
+        case NB_EVENT_NONE:
+            break;
+        }
+    } while (event.kind != NB_EVENT_NONE && s->output_left == 0 && !s->is_over);
+    return 0;
+}
+
+/* Sleeps until something can be done, and does it. */
+static int wait_and_serve(session *s, nb_error *err) {
+    bool wants_input = s->input == INPUT_OPEN && s->input_start == s->input_end;
+    bool has_output = s->output_left > 0;
+    struct pollfd polled[] = {
+        {.fd = s->signals.fd, .events = POLLIN},
+        {.fd = has_output ? -1 : nb_exec_fd(s->exec), .events = POLLIN}, /* only wakes us: take_events() comes next */
+        {.fd = wants_input ? STDIN_FILENO : -1, .events = POLLIN},
+        {.fd = has_output ? s->output_fd : -1, .events = POLLOUT},
+    };
+    const struct pollfd *signals = &polled[0], *input = &polled[2], *output = &polled[3];
+    if (poll(polled, sizeof(polled) / sizeof(polled[0]), deadline_left_ms(s->deadline)) < 0 && errno != EINTR)
+        return nb_fail(err, NB_E_INTERNAL, errno, "wait for the command");
+    if (deadline_passed(s->deadline))
+        on_deadline(s);
+    for (int number; signals->revents && !s->is_over && (number = signals_next(&s->signals)) != 0;)
+        on_signal(s, number);
+    int r = 0;
+    if (output->revents && !s->is_over)
+        r = on_output_writable(s, err);
+    if (input->revents && !s->is_over && r == 0)
+        r = on_input_readable(s, err);
+    return r;
+}
+
+static int pump(session *s, nb_error *err) {
+    for (;;) {
+        int r = s->output_left == 0 ? take_events(s, err) : 0;
+        if (r < 0 || s->is_over)
+            return r;
+        feed_input(s);
+        r = wait_and_serve(s, err);
+        if (r < 0)
+            (void) nb_exec_kill(s->exec, NULL); /* nobody is left to read it */
+        if (r < 0 || s->is_over)
+            return r;
+    }
+}
+
+int session_check_terminal(nb_error *err) {
+    if (isatty(STDIN_FILENO))
+        return 0;
+    return nb_fail(err, NB_E_INVALID, 0, "the input device is not a TTY");
+}
+
+int session_run(nb_exec *exec, const session_options *options, session_result *ret_result, nb_error *err) {
+    session s = {.exec = exec, .options = options, .signals = {.fd = -1}, .deadline = deadline_in(options->timeout_ms)};
+    s.input = options->feed_stdin ? INPUT_OPEN : INPUT_FINISHED;
+    int r = signals_take(&s.signals, err);
+    if (r < 0)
+        return r;
+    if (options->tty && options->feed_stdin && terminal_make_raw(STDIN_FILENO, &s.terminal) < 0)
+        r = nb_fail(err, NB_E_STORAGE, errno, "set the terminal to raw mode");
+    if (r == 0) {
+        pass_size(&s);
+        int noted = signals_noted();
+        if (noted)
+            on_signal(&s, noted);
+        r = pump(&s, err);
+    }
+    terminal_restore(&s.terminal);
+    signals_give_back(&s.signals);
+    if (r == 0)
+        *ret_result = s.result;
+    return r;
+}
