@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every test of the program can ask for: a home (nb), a running box (box), files in a folder of its own (files).
+
+A fixture's end is part of its test: a process, or a file of a removed box, that is left behind fails it.
+"""
+import os
+import pathlib
+import socket
+import subprocess
+
+import pytest
+
+import layout
+import nestbox
+import processes
+
+
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'tools(NAMES...): programs that this test needs; they may be missing in tools/kvm-bed')
+    processes.adopt_orphans()
+
+
+def pytest_sessionstart(session):
+    if not session.config.option.collectonly and not nestbox.PROGRAM.exists():
+        pytest.exit(f'there is no {nestbox.PROGRAM}: run make first', returncode=1)
+
+
+def pytest_runtest_setup(item):
+    in_kvm_bed = socket.gethostname() == 'kvm-bed'
+    for marker in item.iter_markers('tools'):
+        for tool in marker.args:
+            if in_kvm_bed and subprocess.run(['which', tool], stdout=subprocess.DEVNULL, check=False).returncode != 0:
+                pytest.skip(f'tools/kvm-bed has no {tool}, and no network to get it from')
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        homes = [value for value in getattr(item, 'funcargs', {}).values() if isinstance(value, nestbox.Homes)]
+        boxes = [value for value in getattr(item, 'funcargs', {}).values() if isinstance(value, nestbox.Box)]
+        for nb in {id(nb): nb for nb in [*(nb for h in homes for nb in h.made), *(box.nestbox for box in boxes)]}.values():
+            try:
+                report.sections.append((str(nb.home), nb.report()))
+            except (OSError, subprocess.SubprocessError) as error:
+                report.sections.append((str(nb.home), f'no more to be found out: {error}'))
+
+
+@pytest.fixture(scope='module')
+def module_homes():
+    """Homes for what the tests of one module share."""
+    homes = nestbox.Homes()
+    yield homes
+    homes.close()
+
+
+@pytest.fixture
+def homes():
+    """Homes for one test alone. What its module shares was started before, so it is not counted as the test's own."""
+    homes = nestbox.Homes()
+    yield homes
+    homes.close()
+
+
+@pytest.fixture
+def nb(homes):
+    """The program with an empty home."""
+    return homes.make()
+
+
+@pytest.fixture(scope='module')
+def shared_box(module_homes):
+    return module_homes.make('shared').running_box()
+
+
+@pytest.fixture
+def box(shared_box, homes):
+    """A running busybox that the tests of a module share; a test that ends it fails, and those after it get it back."""
+    if shared_box.state() != 'running':
+        shared_box.nestbox.ok('start', shared_box.name)
+    yield shared_box
+    assert shared_box.state() == 'running', 'the test has ended the box'
+
+
+@pytest.fixture
+def files(homes):
+    """A folder for files of this test, which other users can read."""
+    path = homes.folder / 'files'
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def oci(files):
+    """An empty OCI layout to put images into."""
+    return layout.Layout(files / 'layout')
+
+
+def user_home(homes, name='user'):
+    """The program as an ordinary user without rights, whoever runs the tests."""
+    folder = homes.folder / name
+    env = {'NESTBOX_HOME': str(folder / 'home')}
+    for variable in ('NESTBOX_GUEST_DIR', 'NESTBOX_QEMU'):
+        if variable in os.environ:
+            env[variable] = os.environ[variable]
+    words = [nestbox.AS_USER, folder, 'env', *(f'{key}={value}' for key, value in env.items())]
+    return homes.add(nestbox.Nestbox(folder / 'home', prefix=words, program=nestbox.program_for_everybody()))
+
+
+@pytest.fixture
+def as_user(homes):
+    return user_home(homes)
+
+
+@pytest.fixture(params=['oneself', 'an ordinary user'] if os.geteuid() == 0 else ['an ordinary user'])
+def anyone(request, homes):
+    """The program with an empty home, as whoever runs the tests and as an ordinary user."""
+    return homes.make() if request.param == 'oneself' else user_home(homes)
+
+
+@pytest.fixture(scope='session')
+def python_image():
+    """A folder with an OCI layout of Debian's python3, tag "latest"; made once, which needs Debian's mirror, and then kept."""
+    made = subprocess.run([nestbox.ROOT / 'tests' / 'images' / 'make-python'], stdout=subprocess.PIPE, text=True, check=True)
+    return pathlib.Path(made.stdout.strip())
