@@ -318,16 +318,31 @@ typedef struct nb_exec_options {
     bool tty;                      /* a terminal: stdout and stderr are one stream */
     uint16_t columns, rows;        /* of the terminal at its start; default 80 x 24 */
     bool open_stdin;               /* nb_exec_write() feeds it; otherwise stdin is /dev/null */
-    uint64_t timeout_ms;           /* ends the whole tree: SIGTERM, 2 s later SIGKILL; 0: none */
+    uint64_t timeout_ms;           /* ends the whole tree: SIGTERM, after the grace SIGKILL; 0: none */
+    uint32_t grace_ms;             /* default NB_EXEC_GRACE_DEFAULT_MS */
+    bool detach;                   /* nobody's streams: they are kept for who attaches later (nb_exec_open()), the last 256 KiB of each.
+                                      The handle gives the end alone, and no hang-up follows its freeing */
+    nb_strings cap_add, cap_drop;  /* capabilities over the box's (Docker's default set), "NET_ADMIN", "CAP_NET_ADMIN" or "ALL"; dropped
+                                      first, then added. For root only: another user has none, as in Docker */
+    bool no_new_privileges;        /* setuid programs give none, PR_SET_NO_NEW_PRIVS */
+    int oom_score_adj;             /* -1000..1000, proc(5); higher is killed earlier */
+    nb_strings ulimits;            /* "NAME=SOFT[:HARD]", names of getrlimit(2) in lower case without RLIMIT_, "nofile=1024:4096"; -1 or
+                                      "unlimited"; the kernel's defaults otherwise */
+    uint32_t console_timeout_ms;   /* how long opening its terminal may take; default NB_CONSOLE_TIMEOUT_DEFAULT_MS */
 } nb_exec_options;
+#define NB_EXEC_GRACE_DEFAULT_MS 2000
+#define NB_CONSOLE_TIMEOUT_DEFAULT_MS 30000
 #define NB_EXEC_OPTIONS_INIT \
     { .size = sizeof(nb_exec_options) }
 
 typedef struct nb_exit_status {
-    int code;        /* 0..255; 128 + signal when a signal ended it */
-    int signal;      /* 0: it exited by itself */
-    bool timed_out;  /* the exec's timeout ended it */
-    bool oom_killed; /* the guest ran out of the box's memory and chose it */
+    int code;                               /* 0..255; 128 + signal when a signal ended it */
+    int signal;                             /* 0: it exited by itself */
+    bool timed_out;                         /* the exec's timeout ended it */
+    bool oom_killed;                        /* the guest ran out of the box's memory and chose it */
+    uint64_t user_time_us, system_time_us;  /* of the process and the children that it waited for, getrusage(2) */
+    uint64_t max_rss_bytes;                 /* the largest that one of them was */
+    uint64_t started_at_ms, finished_at_ms; /* wall clock */
 } nb_exit_status;
 
 /* Starts a process in a running box and attaches to its streams. Every exec has a connection of its own to the box's shim, so that
@@ -337,7 +352,44 @@ typedef struct nb_exit_status {
  * -NB_E_INVALID, -NB_E_EXHAUSTED (execs at once), -NB_E_PROTOCOL. Free the handle with nb_exec_free(). */
 NB_API int nb_exec_start(nb_box *box, const nb_exec_options *options, nb_exec **ret_exec, nb_error *err);
 
-/* Frees the handle. The process goes on; its output is read and dropped (the main command's is logged as before). An exec with a terminal
+/* The exec's name in this run of its box, 12 characters; valid as long as the handle. */
+NB_API const char *nb_exec_id(const nb_exec *exec);
+
+typedef enum nb_exec_access {
+    NB_EXEC_STREAMS = 0, /* as nb_exec_start() gives it; one at a time */
+    NB_EXEC_WATCH = 1,   /* its end, signals and the terminal's size, but no streams; any number at a time */
+} nb_exec_access;
+
+/* Opens an exec of the box's last run by its id, in this or another program, while it runs or after its end, and after the box's: who waits
+ * gets the same answer as everybody else.
+ *
+ * @id  NULL: the main command
+ * With NB_EXEC_STREAMS the first events are what was written while nobody was attached, after an NB_EVENT_GAP for what was too much to
+ * keep. That is there for one who comes; afterwards, as for an exec that had its streams read, an ended one has its status alone.
+ * Errors: -NB_E_NOT_FOUND, -NB_E_INVALID_STATE (somebody has its streams), -NB_E_STOPPED (the main command of a box that never had one). An exec
+ * that the box's end cut off is opened; nb_exec_wait() says -NB_E_STOPPED. */
+NB_API int nb_exec_open(nb_box *box, const char *id, nb_exec_access access, nb_exec **ret_exec, nb_error *err);
+
+typedef struct nb_exec_info {
+    const char *id;
+    nb_strings command; /* its first words */
+    int64_t pid;        /* inside the box */
+    bool running, attached, tty;
+    bool has_status; /* ended with a status of its own; false, and not running: the box's end cut it off */
+    uint64_t started_at_ms;
+    nb_exit_status status;
+} nb_exec_info;
+
+typedef struct nb_exec_list {
+    const nb_exec_info *items; /* newest first; the main command is not among them */
+    size_t count;
+} nb_exec_list;
+
+/* The execs of the box's last run: all that run, and of those that ended at least the last ten thousand. */
+NB_API int nb_exec_list_get(nb_box *box, nb_exec_list **ret_list, nb_error *err);
+NB_API void nb_exec_list_free(nb_exec_list *list);
+
+/* Frees the handle. The process goes on; its output is kept within bounds (the main command's is logged as before). An exec with a terminal
  * gets SIGHUP, as when a terminal's window is closed, and one with an open stdin end of file, unless it was detached from before. */
 NB_API void nb_exec_free(nb_exec *exec);
 
@@ -350,12 +402,14 @@ typedef enum nb_event_kind {
     NB_EVENT_STDERR = 2,
     NB_EVENT_STDIN_ROOM = 3, /* nb_exec_write() would take bytes again */
     NB_EVENT_EXITED = 4,     /* status is valid; nothing comes after it */
+    NB_EVENT_GAP = 5,        /* length bytes of the stream were lost while nobody was attached; bytes is NULL */
 } nb_event_kind;
 
 typedef struct nb_event {
     nb_event_kind kind;
     const void *bytes; /* valid until the next call of nb_exec_next() for this exec */
     size_t length;
+    int stream; /* of an NB_EVENT_GAP: 1 stdout, 2 stderr */
     nb_exit_status status;
 } nb_event;
 

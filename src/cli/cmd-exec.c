@@ -10,16 +10,18 @@
 #include "cli/session.h"
 #include "cli/terminal.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 struct exec_args {
-    bool interactive, tty;
+    bool detach, interactive, tty;
     opt_list environment, environment_files;
     const char *working_directory, *user;
     int64_t timeout_ms;
 };
 
 static const opt exec_opts[] = {
+    OPT_FLAG('d', "detach", struct exec_args, detach, "print the exec's id and leave it running"),
     OPT_FLAG('i', "interactive", struct exec_args, interactive, "the command's stdin is ours; otherwise it is /dev/null"),
     OPT_FLAG('t', "tty", struct exec_args, tty, "give the command a terminal"),
     OPT_LIST('e', "env", struct exec_args, environment, "NAME[=VALUE]", "set a variable, or pass ours on"),
@@ -27,7 +29,6 @@ static const opt exec_opts[] = {
     OPT_STRING('w', "workdir", struct exec_args, working_directory, "DIR", NULL, "working directory (default: the box's)"),
     OPT_STRING('u', "user", struct exec_args, user, "USER[:GROUP]", NULL, "user of the command (default: the box's)"),
     OPT_DURATION('\0', "timeout", struct exec_args, timeout_ms, 1, INT64_MAX, NULL, "then TERM, 2 s later KILL, and status 124"),
-    OPT_UNSUPPORTED('d', "detach", NULL),
     OPT_END,
 };
 
@@ -48,7 +49,8 @@ static int start(nb_box *box, const struct exec_args *args, nb_strings words, nb
     options.working_directory = args->working_directory;
     options.user = args->user;
     options.tty = args->tty;
-    options.open_stdin = args->interactive;
+    options.open_stdin = args->interactive && !args->detach;
+    options.detach = args->detach;
     options.timeout_ms = args->timeout_ms > 0 ? (uint64_t) args->timeout_ms : 0;
     if (args->tty)
         (void) terminal_size(STDIN_FILENO, &options.columns, &options.rows); /* without one: the library's default */
@@ -60,7 +62,7 @@ static int exec_run(cli *c, void *command_args, int argc, char **argv) {
     CLEANUP(cleanup_box) nb_box *box = NULL;
     CLEANUP(cleanup_exec) nb_exec *exec = NULL;
     nb_error err = {0};
-    if (args->tty && session_check_terminal(&err) < 0)
+    if (args->tty && !args->detach && session_check_terminal(&err) < 0)
         return cli_usage(c, "%s", err.message);
     int r = cli_open(c, &err);
     if (r == 0)
@@ -69,6 +71,8 @@ static int exec_run(cli *c, void *command_args, int argc, char **argv) {
         r = start(box, args, (nb_strings){(const char *const *) argv + 1, (size_t) argc - 1}, &exec, &err);
     if (r < 0)
         return cli_fail(c, &err);
+    if (args->detach)
+        return printf("%s\n", nb_exec_id(exec)) < 0 ? STATUS_NESTBOX : STATUS_OK;
     const session_options options = {
         .feed_stdin = args->interactive, .tty = args->tty, .may_detach = args->interactive && args->tty, .timeout_ms = -1};
     session_result result = {SESSION_EXITED, STATUS_OK};
@@ -89,7 +93,8 @@ const command command_exec = {
     .summary = "Run a command in a running box",
     .details = "Options stand before BOX; what follows it belongs to the command. The exit status is the command's:\n"
                "128+N when signal N ended it, 127 when it was not found, 126 when it could not be executed, 124 after\n"
-               "--timeout, 125 when Nestbox itself failed. With -i -t, Ctrl-P Ctrl-Q detaches and leaves it running.",
+               "--timeout, 125 when Nestbox itself failed. With -i -t, Ctrl-P Ctrl-Q detaches and leaves it running.\n"
+               "With -d its stdin is /dev/null, and nestbox inspect BOX tells how it ended.",
     .example = "nestbox exec -it web sh",
     .opts = exec_opts,
     .args_size = sizeof(struct exec_args),

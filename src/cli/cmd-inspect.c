@@ -13,12 +13,18 @@ static int inspect_one(cli *c, const char *name, void *args, nb_error *err) {
     json_t *array = args;
     CLEANUP(cleanup_box) nb_box *box = NULL;
     CLEANUP(cleanup_box_info) nb_box_info *info = NULL;
+    CLEANUP(cleanup_exec_list) nb_exec_list *execs = NULL;
     int r = nb_box_open(c->runtime, name, &box, err);
     if (r == 0)
         r = nb_box_inspect(box, &info, err);
+    if (r == 0)
+        r = nb_exec_list_get(box, &execs, err);
     if (r < 0)
         return r;
-    return json_array_append_new(array, json_of_box(info)) < 0 ? nb_fail_oom(err) : 0;
+    json_t *object = json_of_box(info);
+    if (json_object_set_new(object, "execs", json_of_execs(execs)) < 0 || json_array_append_new(array, object) < 0) /* refuse NULL */
+        return nb_fail_oom(err);
+    return 0;
 }
 
 static int inspect_run(cli *c, void *args, int argc, char **argv) {

@@ -161,6 +161,38 @@ json_t *json_of_box(const nb_box_info *box) {
     return end(&b);
 }
 
+static json_t *json_of_exec(const nb_exec_info *exec) {
+    const nb_exit_status *status = &exec->status;
+    json_builder b = begin();
+    add_string(&b, "id", exec->id);
+    add_strings(&b, "command", exec->command);
+    add_number(&b, "pid", exec->pid);
+    add_bool(&b, "running", exec->running);
+    add_bool(&b, "attached", exec->attached);
+    add_bool(&b, "tty", exec->tty);
+    add(&b, "exit_code", exec->has_status ? json_integer(status->code) : json_null());
+    add_number(&b, "exit_signal", exec->has_status ? status->signal : 0);
+    add(&b, "timed_out", exec->has_status ? json_boolean(status->timed_out) : json_null());
+    add(&b, "oom_killed", exec->has_status ? json_boolean(status->oom_killed) : json_null());
+    add_time(&b, "started_at", exec->started_at_ms);
+    add_time(&b, "finished_at", status->finished_at_ms);
+    add(&b, "user_time_us", exec->has_status ? json_integer((json_int_t) status->user_time_us) : json_null());
+    add(&b, "system_time_us", exec->has_status ? json_integer((json_int_t) status->system_time_us) : json_null());
+    add(&b, "max_rss_bytes", exec->has_status ? json_integer((json_int_t) status->max_rss_bytes) : json_null());
+    return end(&b);
+}
+
+json_t *json_of_execs(const nb_exec_list *execs) {
+    json_t *array = json_array();
+    for (size_t i = 0; array && i < execs->count; i++) {
+        if (json_array_append_new(array, json_of_exec(&execs->items[i])) < 0) { /* refuses NULL */
+            json_decref(array);
+            array = NULL;
+        }
+    }
+    return array;
+}
+
 json_t *json_of_image(const nb_image_info *image) {
     json_builder b = begin();
     add_string(&b, "id", image->id);

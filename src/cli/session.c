@@ -25,6 +25,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -215,6 +216,10 @@ static int take_events(session *s, nb_error *err) {
             break;
         case NB_EVENT_EXITED:
             on_exited(s, &event.status);
+            break;
+        case NB_EVENT_GAP:
+            (void) fprintf(stderr, "nestbox: %zu bytes of standard %s were lost while nobody was attached\n", event.length,
+                           event.stream == 1 ? "output" : "error");
             break;
         case NB_EVENT_STDIN_ROOM: /* feed_input() is tried in every round */
         case NB_EVENT_NONE:

@@ -8,11 +8,11 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "base/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +21,9 @@
 
 /* What one interface file says at most: cgroup.procs of a full box, 5 digits and a newline for each of 4096 processes, with room. */
 #define INTERFACE_FILE_MAX_BYTES ((size_t) 64 << 10)
+
+/* Processes of a group that are held at once while they are signalled. */
+#define SIGNAL_BATCH 64
 
 /* "e" and the digits of an unsigned number. */
 #define LEAF_NAME_SIZE 16
@@ -184,18 +187,47 @@ void cgroup_kill(int fd) {
         (void) write_file(fd, "cgroup.kill", "1");
 }
 
+/* The next pid in cgroup.procs' text; 0 at its end. */
+static pid_t next_pid(const char **at) {
+    char *end;
+    long pid = strtol(*at, &end, 10);
+    if (end == *at)
+        return 0;
+    *at = *end == '\n' ? end + 1 : end;
+    return (pid_t) pid;
+}
+
+static bool lists_pid(const char *procs, pid_t pid) {
+    for (pid_t listed; (listed = next_pid(&procs)) != 0;) {
+        if (listed == pid)
+            return true;
+    }
+    return false;
+}
+
+/* Between reading a pid and using it its process may end and another one get its number. So each is held by a pidfd first, and signalled only
+ * if the group, read again, still lists it: then the descriptor is that process's. */
 void cgroup_signal(int fd, int signal) {
-    if (fd < 0)
-        return;
-    CLEANUP(cleanup_free) char *text = read_file(fd, "cgroup.procs");
-    for (char *at = text; at && *at;) {
-        char *end;
-        long pid = strtol(at, &end, 10);
-        if (end == at)
-            break;
-        if (pid > 1)
-            (void) kill((pid_t) pid, signal);
-        at = *end == '\n' ? end + 1 : end;
+    struct {
+        pid_t pid;
+        int pidfd;
+    } held[SIGNAL_BATCH];
+    CLEANUP(cleanup_free) char *before = fd < 0 ? NULL : read_file(fd, "cgroup.procs");
+    const char *at = before ? before : "";
+    for (size_t count = SIGNAL_BATCH; count == SIGNAL_BATCH;) {
+        count = 0;
+        for (pid_t pid; count < SIGNAL_BATCH && (pid = next_pid(&at)) != 0;) {
+            held[count].pid = pid;
+            held[count].pidfd = process_open(pid);
+            if (held[count].pidfd >= 0)
+                count++;
+        }
+        CLEANUP(cleanup_free) char *after = count == 0 ? NULL : read_file(fd, "cgroup.procs");
+        for (size_t i = 0; i < count; i++) {
+            if (after && lists_pid(after, held[i].pid))
+                (void) process_signal(held[i].pidfd, signal);
+            (void) fd_close(held[i].pidfd);
+        }
     }
 }
 

@@ -35,10 +35,6 @@
 
 /* How long output of a leader's children may come after the leader's exit and still count. */
 #define EXEC_DRAIN_MS 250
-/* Between SIGTERM and SIGKILL when an exec's time is up. */
-#define EXEC_TIMEOUT_GRACE_MS 2000
-/* A terminal that has not been handed over by then never will be. */
-#define EXEC_CONSOLE_TIMEOUT_MS 30000
 
 /* QUEUED    CREATE was not sent yet: the zygote's socket is full
  * CREATING  the zygote has it; leaves by CREATED, CREATE_FAILED
@@ -80,6 +76,8 @@ struct exec {
     loop_timer limit; /* the exec's timeout, then its grace */
     loop_timer drain;
     uint64_t timeout_ms;
+    uint32_t grace_ms;           /* after the timeout, between SIGTERM and SIGKILL */
+    uint32_t console_timeout_ms; /* a terminal that has not been handed over by then never will be */
     bool timed_out;
     uint64_t signals_unsent; /* a bit each: the zygote's socket was full, or has not had the CREATE yet */
     msg_ended end;           /* from DRAINING on */
@@ -297,11 +295,18 @@ static void signal_leader(exec *e, int signal) {
         (void) loop_fd_set_events(&e->agent->zygote_watcher, EPOLLIN | EPOLLOUT);
 }
 
-static void kill_tree(exec *e) {
-    if (e->cgroup)
+/* To everything that came from the exec, whatever its session and its parent. */
+static void signal_tree(exec *e, int signal) {
+    if (!e->cgroup)
+        signal_leader(e, signal);
+    else if (signal == SIGKILL)
         cgroup_leaf_kill(e->cgroup);
     else
-        signal_leader(e, SIGKILL);
+        cgroup_signal(cgroup_leaf_fd(e->cgroup), signal);
+}
+
+static void tell_spawn_failed(agent *a, uint32_t id, unsigned step, int error) {
+    link_send(&a->link, wire_encode_spawn_failed, (&(msg_spawn_failed){.exec_id = id, .step = (uint8_t) step, .error = error}));
 }
 
 /* ----------------------------------------------------------------------------------------------------- the terminal */
@@ -325,9 +330,17 @@ static void on_console(loop_fd *watcher, uint32_t events) {
 
 static void on_console_timeout(loop_timer *timer) {
     exec *e = timer->user;
+    agent *a = e->agent;
     console_take(e);
-    if (e->out[0].fd < 0)
-        kill_tree(e);
+    if (e->out[0].fd >= 0)
+        return;
+    signal_tree(e, SIGKILL);
+    if (e->state >= EXEC_RUNNING)
+        return; /* its end will be told */
+    /* Nobody waits for a process that may be stuck in the kernel; what the zygote says of it later finds no exec. */
+    uint32_t id = e->id;
+    exec_free(e);
+    tell_spawn_failed(a, id, WIRE_STEP_TERMINAL, ETIMEDOUT);
 }
 
 /* -------------------------------------------------------------------------------------------------------- the end */
@@ -394,22 +407,15 @@ static void on_limit(loop_timer *timer) {
     exec *e = timer->user;
     if (!e->timed_out) {
         e->timed_out = true;
-        if (e->cgroup)
-            cgroup_signal(cgroup_leaf_fd(e->cgroup), SIGTERM);
-        else
-            signal_leader(e, SIGTERM);
-        loop_timer_start(timer, EXEC_TIMEOUT_GRACE_MS);
+        signal_tree(e, SIGTERM);
+        loop_timer_start(timer, e->grace_ms);
         return;
     }
-    kill_tree(e);
+    signal_tree(e, SIGKILL);
     free_if_over(e);
 }
 
 /* ----------------------------------------------------------------------------------------------------- the beginning */
-
-static void tell_spawn_failed(agent *a, uint32_t id, unsigned step, int error) {
-    link_send(&a->link, wire_encode_spawn_failed, (&(msg_spawn_failed){.exec_id = id, .step = (uint8_t) step, .error = error}));
-}
 
 /* The child's ends go to create_fds, ours into the exec. 0, or -1 with errno. */
 static int make_streams(exec *e, bool has_stdin) {
@@ -487,6 +493,8 @@ static exec *exec_new(agent *a, const msg_spawn *spawn) {
     e->tty = spawn->spawn_flags & WIRE_SPAWN_TTY;
     e->stdin_open = spawn->spawn_flags & WIRE_SPAWN_STDIN;
     e->timeout_ms = spawn->timeout_ms;
+    e->grace_ms = spawn->grace_ms;
+    e->console_timeout_ms = spawn->console_timeout_ms;
     e->stdin_fd = e->console = -1;
     e->out_count = e->tty ? 1 : 2;
     for (unsigned i = 0; i < 2; i++) {
@@ -521,7 +529,7 @@ int exec_begin(agent *a, const uint8_t *bytes, size_t length) {
         return 0;
     }
     if (e->console >= 0)
-        loop_timer_start(&e->console_timer, EXEC_CONSOLE_TIMEOUT_MS);
+        loop_timer_start(&e->console_timer, e->console_timeout_ms);
     if (!post_create(e))
         (void) loop_fd_set_events(&a->zygote_watcher, EPOLLIN | EPOLLOUT);
     return 0;
@@ -561,10 +569,10 @@ int exec_signal(agent *a, const msg_signal *message) {
     exec *e = find(a, message->exec_id);
     if (!e || e->state == EXEC_TOLD)
         return 0; /* it has just ended */
-    if (message->whole_tree)
-        kill_tree(e);
-    else if (message->signal < 1 || message->signal > WIRE_SIGNAL_MAX)
+    if (message->signal < 1 || message->signal > WIRE_SIGNAL_MAX)
         return -NB_E_PROTOCOL;
+    if (message->whole_tree)
+        signal_tree(e, message->signal);
     else if (e->state != EXEC_DRAINING)
         signal_leader(e, message->signal);
     return 0;

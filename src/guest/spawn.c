@@ -13,6 +13,7 @@
 #include "base/size.h"
 #include "guest/passwd.h"
 #include "wire/message.h"
+#include "wire/rlimits.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +27,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <termios.h>
@@ -139,9 +141,18 @@ static uint64_t default_capability_mask(void) {
     return mask;
 }
 
-/* Root keeps Docker's set; any other user keeps nothing but may get the set back through a setuid program. */
-static void take_identity(const passwd_identity *identity) {
-    uint64_t mask = default_capability_mask();
+/* Before the identity is given up: only root may raise a hard limit. */
+static void set_limits(wire_bytes limits) {
+    wire_rlimit limit;
+    while (wire_rlimit_next(&limits, &limit)) {
+        struct rlimit wanted = {.rlim_cur = (rlim_t) limit.soft, .rlim_max = (rlim_t) limit.hard};
+        if (setrlimit(limit.resource, &wanted) < 0)
+            stop_at(WIRE_STEP_LIMITS, errno);
+    }
+}
+
+/* Root keeps the set that was asked for; any other user keeps nothing but may get the set back through a setuid program. */
+static void take_identity(const passwd_identity *identity, uint64_t mask) {
     for (int number = 0; number <= CAPABILITY_NUMBER_MAX; number++) {
         if (!(mask >> number & 1) && prctl(PR_CAPBSET_DROP, number, 0, 0, 0) < 0 && errno != EINVAL) /* EINVAL: no such capability */
             stop_at(WIRE_STEP_IDENTITY, errno);
@@ -213,10 +224,12 @@ static _Noreturn void execute(char **argv, char **environment, const char *path)
 }
 
 /* The agent is exempt from the out-of-memory killer; what it starts is not. */
-static void accept_oom_killer(void) {
+static void set_oom_score(int adjustment) {
+    char text[16];
+    int length = snprintf(text, sizeof(text), "%d", adjustment);
     CLEANUP(cleanup_fd) int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || write(fd, "0", 1) != 1)
-        stop_at(WIRE_STEP_IDENTITY, errno);
+    if (fd < 0 || write(fd, text, (size_t) length) != length)
+        stop_at(WIRE_STEP_LIMITS, errno);
 }
 
 _Noreturn void spawn_become(const spawn_descriptors *fds) {
@@ -236,7 +249,8 @@ _Noreturn void spawn_become(const spawn_descriptors *fds) {
         terminal = open_terminal(&options, fds->console);
     else
         connect_streams(fds->streams);
-    accept_oom_killer();
+    set_oom_score(options.oom_score_adj);
+    set_limits(options.limits);
     look_up_user(&options, &identity);
     /* A terminal or a pipe must be openable through /dev/stdout by who runs on it, as in Docker. */
     if (terminal >= 0)
@@ -254,7 +268,9 @@ _Noreturn void spawn_become(const spawn_descriptors *fds) {
     (void) umask(DEFAULT_UMASK);
     if (options.spawn_flags & WIRE_SPAWN_MAKE_CWD && cwd[0] == '/')
         make_folders(cwd);
-    take_identity(&identity);
+    take_identity(&identity, (default_capability_mask() & ~options.cap_drop) | options.cap_add);
+    if (options.spawn_flags & WIRE_SPAWN_NO_NEW_PRIVILEGES && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        stop_at(WIRE_STEP_IDENTITY, errno);
     if (chdir(cwd[0] ? cwd : "/") < 0)
         stop_at(WIRE_STEP_DIRECTORY, errno);
     execute(argv, environment, strv_env_get(options.env, "PATH"));

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/id.h"
 #include "base/process.h"
 #include "machine/accel.h"
 #include "machine/find.h"
@@ -134,22 +135,26 @@ static int run_shim(const start_parts *parts, int folder, nb_error *err) {
     return ends[0];
 }
 
-/* Reads the messages up to LAUNCHED: SPAWNED comes before it on an attached connection. */
-static int await_launched(int socket, uint32_t boot_timeout_ms, buf *bytes, nb_error *err) {
+/* Reads the messages up to LAUNCHED: BEGUN comes before it on an attached connection.
+ *
+ * @ret_id  of the main command; "" without one attached */
+static int await_launched(int socket, uint32_t boot_timeout_ms, buf *bytes, char ret_id[ID_SIZE], nb_error *err) {
     deadline until = deadline_in((int64_t) boot_timeout_ms + START_ALLOWANCE_MS);
+    ret_id[0] = '\0';
     for (;;) {
         const uint8_t *message;
         size_t length;
+        msg_begun begun;
         int result = channel_receive(socket, TO_CLIENT, until, bytes, &message, &length, err);
         if (result == -NB_E_BOX_GONE)
             return nb_fail(err, NB_E_MACHINE, 0, "the box's shim died while it started the machine");
         if (result < 0)
             return result;
-        uint16_t id = wire_message_id(message, length);
-        if (id == id_of_msg_launched)
+        if (wire_message_id(message, length) == id_of_msg_launched)
             return 0;
-        if (id != id_of_msg_spawned)
+        if (wire_decode_begun(message, length, &begun) < 0)
             return channel_failed(message, length, err);
+        (void) snprintf(ret_id, ID_SIZE, "%.*s", (int) begun.id.length, (const char *) begun.id.at);
     }
 }
 
@@ -158,6 +163,7 @@ static int start_fresh(nb_runtime *rt, int folder, const box_record *box, const 
     start_parts parts;
     buf bytes;
     bool attach = ret_main && !box->keep;
+    char main_id[ID_SIZE] = "";
     buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
     int result = find_parts(rt, box, &parts, err);
     bool answered_by_shim = false;
@@ -169,7 +175,7 @@ static int start_fresh(nb_runtime *rt, int folder, const box_record *box, const 
         answered_by_shim = true;
         result = send_order(rt, socket, box, &parts, o, attach, requested_at_ns, &bytes, err);
         if (result == 0 || result == -NB_E_BOX_GONE) /* a shim that lost the race answers and goes without reading */
-            result = await_launched(socket, box->boot_timeout_ms, &bytes, err);
+            result = await_launched(socket, box->boot_timeout_ms, &bytes, main_id, err);
     }
     buf_done(&bytes);
     start_parts_done(&parts);
@@ -179,34 +185,15 @@ static int start_fresh(nb_runtime *rt, int folder, const box_record *box, const 
         (void) nb_fail(&why, -result, 0, "%s", err ? err->message : nb_code_text(-result));
         box_record_failure(folder, &why);
     }
+    exec_beginning beginning = {.exec_id = WIRE_MAIN_EXEC_ID, .id = wire_str(main_id), .open_stdin = box->open_stdin, .tty = box->tty};
     if (result == 0 && attach)
-        result = exec_handle_new(take_fd(&socket), WIRE_MAIN_EXEC_ID, box->open_stdin, box->tty, ret_main, err);
+        result = exec_handle_new(take_fd(&socket), &beginning, ret_main, err);
     return result;
 }
 
 /* Joins a box that runs, or that somebody is starting. */
 static int attach_main(int folder, const box_record *box, nb_exec **ret_main, nb_error *err) {
-    if (!ret_main || box->keep)
-        return 0;
-    deadline until = deadline_in(CONNECT_TIMEOUT_MS);
-    CLEANUP(cleanup_fd) int socket = connect_box(folder, until, err);
-    if (socket < 0)
-        return socket;
-    buf bytes;
-    buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
-    const uint8_t *message;
-    size_t length;
-    int result = wire_control(&bytes, wire_encode_attach, (&(msg_attach){.exec_id = WIRE_MAIN_EXEC_ID}))
-                     ? channel_send(socket, &bytes, until, err)
-                     : nb_fail_oom(err);
-    if (result == 0)
-        result = channel_receive(socket, TO_CLIENT, until, &bytes, &message, &length, err);
-    if (result == 0 && wire_message_id(message, length) != id_of_msg_attached)
-        result = channel_failed(message, length, err);
-    buf_done(&bytes);
-    if (result == 0)
-        result = exec_handle_new(take_fd(&socket), WIRE_MAIN_EXEC_ID, box->open_stdin, box->tty, ret_main, err);
-    return result;
+    return ret_main && !box->keep ? exec_attach(folder, NULL, NB_EXEC_STREAMS, ret_main, err) : 0;
 }
 
 static int start(nb_runtime *rt, int folder, const box_record *box, const nb_start_options *o, nb_exec **ret_main, nb_error *err) {

@@ -243,11 +243,9 @@ static int ask_to_stop(int folder, int64_t grace_ms, uint32_t own_grace_ms, nb_e
     buf bytes;
     buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
     msg_stop stop = {.grace_ms = grace_ms < 0 ? UINT32_MAX : (uint32_t) grace_ms};
-    int result = wire_control(&bytes, wire_encode_stop, &stop) ? channel_send(fd, &bytes, until, err) : nb_fail_oom(err);
     const uint8_t *message;
     size_t length;
-    if (result == 0)
-        result = channel_receive(fd, TO_CLIENT, until, &bytes, &message, &length, err);
+    int result = wire_control(&bytes, wire_encode_stop, &stop) ? channel_ask(fd, &bytes, until, &message, &length, err) : nb_fail_oom(err);
     buf_done(&bytes);
     return result == -NB_E_BOX_GONE ? 0 : result;
 }
@@ -299,9 +297,8 @@ int nb_box_detach(nb_box *box, nb_error *err) {
     buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
     const uint8_t *message;
     size_t length;
-    int result = wire_control(&bytes, wire_encode_detach, (&(msg_detach){0})) ? channel_send(fd, &bytes, until, err) : nb_fail_oom(err);
-    if (result == 0)
-        result = channel_receive(fd, TO_CLIENT, until, &bytes, &message, &length, err);
+    int result = wire_control(&bytes, wire_encode_detach, (&(msg_detach){0})) ? channel_ask(fd, &bytes, until, &message, &length, err)
+                                                                              : nb_fail_oom(err);
     if (result == 0 && wire_message_id(message, length) != id_of_msg_attached)
         result = channel_failed(message, length, err);
     buf_done(&bytes);

@@ -120,6 +120,11 @@ int channel_receive(int fd, enum wire_direction accepts, deadline until, buf *in
     }
 }
 
+int channel_ask(int fd, buf *bytes, deadline until, const uint8_t **ret_message, size_t *ret_length, nb_error *err) {
+    int result = channel_send(fd, bytes, until, err);
+    return result < 0 ? result : channel_receive(fd, TO_CLIENT, until, bytes, ret_message, ret_length, err);
+}
+
 int channel_failed(const uint8_t *bytes, size_t length, nb_error *err) {
     msg_failed failed;
     if (wire_decode_failed(bytes, length, &failed) < 0 || !nb_code_is_known(failed.code))

@@ -22,6 +22,9 @@ int channel_send(int fd, const buf *out, deadline until, nb_error *err);
 int channel_receive(int fd, enum wire_direction accepts, deadline until, buf *into, const uint8_t **ret_bytes, size_t *ret_length,
                     nb_error *err);
 
+/* Sends what is queued in @bytes and reads the one message that answers it, into the same @bytes. Results as above. */
+int channel_ask(int fd, buf *bytes, deadline until, const uint8_t **ret_message, size_t *ret_length, nb_error *err);
+
 /* Turns a FAILED message into an error. Its code, negative. */
 int channel_failed(const uint8_t *bytes, size_t length, nb_error *err);
 

@@ -7,16 +7,20 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "runtime/box.h"
+#include "runtime/capability.h"
 #include "runtime/channel.h"
 #include "runtime/connect.h"
 #include "runtime/options.h"
+#include "runtime/ulimit.h"
 #include "wire/failure.h"
 
 #define DEFAULT_COLUMNS 80
 #define DEFAULT_ROWS 24
 
+/* An exec's options in the forms that SPAWN has them in. */
 typedef struct exec_lists {
-    buf argv, given, env;
+    buf argv, given, env, limits;
+    uint64_t cap_add, cap_drop;
 } exec_lists;
 
 static int make_lists(const nb_exec_options *o, const box_record *box, exec_lists *lists, nb_error *err) {
@@ -29,40 +33,58 @@ static int make_lists(const nb_exec_options *o, const box_record *box, exec_list
         result = nb_fail_oom(err);
     if (result == 0 && !strv_env_merge(&lists->env, box->env, strv_of(&lists->given)))
         result = nb_fail(err, NB_E_INVALID, 0, "use the environment: it is longer than %u bytes", WIRE_ENV_MAX_BYTES);
+    if (result == 0)
+        result = capability_mask(o->cap_add, &lists->cap_add, err);
+    if (result == 0)
+        result = capability_mask(o->cap_drop, &lists->cap_drop, err);
+    if (result == 0)
+        result = ulimit_pack(o->ulimits, &lists->limits, err);
     return result;
 }
 
-/* Asks for the exec and waits until it runs. Its id. */
-static int ask_for_exec(int socket, const msg_spawn *spawn, uint32_t *ret_id, nb_error *err) {
-    deadline until = deadline_in(CONNECT_TIMEOUT_MS);
+/* Asks for the exec, waits until it runs, and makes the handle of the connection.
+ *
+ * @socket  taken over with the handle */
+static int ask_for_exec(int *socket, const msg_spawn *spawn, nb_exec **ret_exec, nb_error *err) {
+    deadline until = deadline_in(CONNECT_TIMEOUT_MS + (int64_t) (spawn->spawn_flags & WIRE_SPAWN_TTY ? spawn->console_timeout_ms : 0));
     buf bytes;
     buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
     const uint8_t *message;
     size_t length;
-    msg_spawned spawned;
+    msg_begun begun;
     msg_spawn_failed failed;
+    bool detached = spawn->spawn_flags & WIRE_SPAWN_DETACHED;
     int result = wire_control(&bytes, wire_encode_spawn, spawn)
-                     ? channel_send(socket, &bytes, until, err)
+                     ? channel_ask(*socket, &bytes, until, &message, &length, err)
                      : nb_fail(err, NB_E_INVALID, 0, "the command, its environment, directory or user is too long");
-    if (result == 0)
-        result = channel_receive(socket, TO_CLIENT, until, &bytes, &message, &length, err);
-    if (result == 0) {
-        if (wire_decode_spawned(message, length, &spawned) == 0)
-            *ret_id = spawned.exec_id;
-        else if (wire_decode_spawn_failed(message, length, &failed) == 0)
-            result = wire_spawn_failure(spawn, failed.step, failed.error, err);
-        else
-            result = channel_failed(message, length, err);
+    if (result == 0 && wire_decode_begun(message, length, &begun) == 0) {
+        exec_beginning beginning = {
+            .exec_id = begun.exec_id,
+            .id = begun.id,
+            .open_stdin = spawn->spawn_flags & WIRE_SPAWN_STDIN && !detached,
+            .tty = spawn->spawn_flags & WIRE_SPAWN_TTY,
+            .watches = detached,
+        };
+        result = exec_handle_new(take_fd(socket), &beginning, ret_exec, err);
+    } else if (result == 0) {
+        result = wire_decode_spawn_failed(message, length, &failed) == 0 ? wire_spawn_failure(spawn, failed.step, failed.error, err)
+                                                                         : channel_failed(message, length, err);
     }
     buf_done(&bytes);
     return result;
 }
 
+static uint8_t spawn_flags(const nb_exec_options *o) {
+    return (uint8_t) ((o->tty ? WIRE_SPAWN_TTY : 0) | (o->open_stdin ? WIRE_SPAWN_STDIN : 0) | (o->detach ? WIRE_SPAWN_DETACHED : 0) |
+                      (o->no_new_privileges ? WIRE_SPAWN_NO_NEW_PRIVILEGES : 0));
+}
+
 static int start_exec(nb_box *box, const nb_exec_options *o, const box_record *record, nb_exec **ret_exec, nb_error *err) {
-    exec_lists lists;
+    exec_lists lists = {0};
     buf_init(&lists.argv, WIRE_ARGV_MAX_BYTES);
     buf_init(&lists.given, WIRE_ENV_MAX_BYTES);
     buf_init(&lists.env, WIRE_ENV_MAX_BYTES);
+    buf_init(&lists.limits, WIRE_RLIMITS_MAX_BYTES);
     CLEANUP(cleanup_fd) int socket = -1;
     int result = make_lists(o, record, &lists, err);
     if (result == 0)
@@ -73,9 +95,8 @@ static int start_exec(nb_box *box, const nb_exec_options *o, const box_record *r
         (void) fd_close(folder);
     }
     if (result >= 0) {
-        uint32_t id = 0;
         msg_spawn spawn = {
-            .spawn_flags = (uint8_t) ((o->tty ? WIRE_SPAWN_TTY : 0) | (o->open_stdin ? WIRE_SPAWN_STDIN : 0)),
+            .spawn_flags = spawn_flags(o),
             .columns = o->columns ? o->columns : DEFAULT_COLUMNS,
             .rows = o->rows ? o->rows : DEFAULT_ROWS,
             .argv = strv_of(&lists.argv),
@@ -83,14 +104,19 @@ static int start_exec(nb_box *box, const nb_exec_options *o, const box_record *r
             .cwd = wire_str(o->working_directory ? o->working_directory : record->cwd),
             .user = wire_str(o->user ? o->user : record->user),
             .timeout_ms = o->timeout_ms,
+            .grace_ms = o->grace_ms ? o->grace_ms : NB_EXEC_GRACE_DEFAULT_MS,
+            .console_timeout_ms = o->console_timeout_ms ? o->console_timeout_ms : NB_CONSOLE_TIMEOUT_DEFAULT_MS,
+            .oom_score_adj = o->oom_score_adj,
+            .cap_add = lists.cap_add,
+            .cap_drop = lists.cap_drop,
+            .limits = {buf_bytes(&lists.limits), buf_length(&lists.limits)},
         };
-        result = ask_for_exec(socket, &spawn, &id, err);
-        if (result == 0)
-            result = exec_handle_new(take_fd(&socket), id, o->open_stdin, o->tty, ret_exec, err);
+        result = ask_for_exec(&socket, &spawn, ret_exec, err);
     }
     buf_done(&lists.argv);
     buf_done(&lists.given);
     buf_done(&lists.env);
+    buf_done(&lists.limits);
     return result < 0 ? result : 0;
 }
 
@@ -106,6 +132,9 @@ int nb_exec_start(nb_box *box, const nb_exec_options *options, nb_exec **ret_exe
     if (result == 0 && (o.columns > WIRE_COLUMNS_MAX || o.rows > WIRE_ROWS_MAX))
         result = nb_fail(err, NB_E_INVALID, 0, "terminal size %u x %u: it must not exceed %u x %u", o.columns, o.rows, WIRE_COLUMNS_MAX,
                          WIRE_ROWS_MAX);
+    if (result == 0 && (o.oom_score_adj < -WIRE_OOM_SCORE_ADJ_MAX || o.oom_score_adj > WIRE_OOM_SCORE_ADJ_MAX))
+        result = nb_fail(err, NB_E_INVALID, 0, "OOM score adjustment %d: it must be from -%d to %d", o.oom_score_adj,
+                         WIRE_OOM_SCORE_ADJ_MAX, WIRE_OOM_SCORE_ADJ_MAX);
     if (result < 0)
         return result;
     arena a = {0};

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/id.h"
 #include "runtime/channel.h"
 #include "runtime/connect.h"
 
@@ -20,6 +21,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -34,9 +36,12 @@
 #define OUT_MAX_BYTES ((size_t) 2 << 20)
 
 struct nb_exec {
-    int fd;
-    uint32_t id;
+    int fd; /* -1: it was over when it was opened */
+    uint32_t exec_id;
+    char id[ID_SIZE];
     bool tty;
+    bool watches;     /* no streams */
+    uint64_t lost[2]; /* bytes of stdout and stderr that an NB_EVENT_GAP is still to tell */
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     bool pumping; /* a thread is reading the socket */
@@ -71,29 +76,41 @@ static void end_with(nb_exec *e, int code, const char *why) {
     (void) nb_fail(&e->error, code, 0, "%s", why);
 }
 
+nb_exit_status exec_status_of(const msg_exited *exited) {
+    return (nb_exit_status){
+        .code = exited->signal ? 128 + exited->signal : exited->code,
+        .signal = exited->signal,
+        .timed_out = exited->exit_flags & WIRE_EXIT_TIMED_OUT,
+        .oom_killed = exited->exit_flags & WIRE_EXIT_OOM,
+        .user_time_us = exited->user_time_us,
+        .system_time_us = exited->system_time_us,
+        .max_rss_bytes = exited->max_rss_bytes,
+        .started_at_ms = exited->started_at_ms,
+        .finished_at_ms = exited->finished_at_ms,
+    };
+}
+
+static void end_as_told(nb_exec *e, const msg_exited *exited) {
+    if (exited->exit_flags & WIRE_EXIT_STOPPED) {
+        end_with(e, NB_E_STOPPED, "the box was stopped");
+        return;
+    }
+    e->over = true;
+    e->status = exec_status_of(exited);
+}
+
 static void scan_control(nb_exec *e, const wire_frame *frame) {
     msg_exited exited;
     switch (wire_message_id(frame->payload, frame->length)) {
     case id_of_msg_exited:
         if (wire_decode_exited(frame->payload, frame->length, &exited) < 0)
             break;
-        if (exited.exit_flags & WIRE_EXIT_STOPPED) {
-            end_with(e, NB_E_STOPPED, "the box was stopped");
-            return;
-        }
-        e->over = true;
-        e->status = (nb_exit_status){
-            .code = exited.signal ? 128 + exited.signal : exited.code,
-            .signal = exited.signal,
-            .timed_out = exited.exit_flags & WIRE_EXIT_TIMED_OUT,
-            .oom_killed = exited.exit_flags & WIRE_EXIT_OOM,
-        };
+        end_as_told(e, &exited);
         return;
     case id_of_msg_failed:
         e->over = true;
         (void) channel_failed(frame->payload, frame->length, &e->error);
         return;
-    case id_of_msg_spawned: /* of a main command that was attached before it ran */
     case id_of_msg_launched:
     case id_of_msg_hello:
         return;
@@ -104,7 +121,7 @@ static void scan_control(nb_exec *e, const wire_frame *frame) {
 }
 
 static int stream_index(const nb_exec *e, uint32_t channel) {
-    if (wire_channel_exec(channel) != e->id || wire_channel_stream(channel) == WIRE_STREAM_STDIN)
+    if (e->watches || wire_channel_exec(channel) != e->exec_id || wire_channel_stream(channel) == WIRE_STREAM_STDIN)
         return -1;
     return wire_channel_stream(channel) == WIRE_STREAM_STDOUT ? 0 : 1;
 }
@@ -116,7 +133,7 @@ static bool scan_frame(nb_exec *e, const wire_frame *frame) {
         scan_control(e, frame);
         return true;
     case WIRE_FRAME_CREDIT:
-        return frame->channel == wire_channel(e->id, WIRE_STREAM_STDIN) && wire_outflow_granted(&e->stdin_flow, frame->credit);
+        return frame->channel == wire_channel(e->exec_id, WIRE_STREAM_STDIN) && wire_outflow_granted(&e->stdin_flow, frame->credit);
     case WIRE_FRAME_DATA:
     case WIRE_FRAME_END:
         stream = stream_index(e, frame->channel);
@@ -145,7 +162,7 @@ static void scan(nb_exec *e) {
 
 /* Keeps ready_fd in step with whether nb_exec_next() has something. */
 static void update_ready(nb_exec *e) {
-    bool ready = e->scanned > 0 || e->over || (e->stdin_room_wanted && e->stdin_flow.credit > 0);
+    bool ready = e->lost[0] > 0 || e->lost[1] > 0 || e->scanned > 0 || e->over || (e->stdin_room_wanted && e->stdin_flow.credit > 0);
     if (e->ready_fd < 0 || ready == e->ready_set)
         return;
     uint64_t count = 1;
@@ -215,13 +232,14 @@ static void pump(nb_exec *e, deadline until) {
 
 /* ------------------------------------------------------------------------------------------------------ handles */
 
-int exec_handle_new(int fd, uint32_t exec_id, bool open_stdin, bool tty, nb_exec **ret_exec, nb_error *err) {
+static nb_exec *handle_new(int fd, nb_error *err) {
     nb_exec *e = calloc(1, sizeof(*e));
     uint8_t *event_bytes = e ? malloc(WIRE_DATA_MAX_BYTES) : NULL;
     if (!event_bytes) {
         free(e);
         (void) fd_close(fd);
-        return nb_fail_oom(err);
+        (void) nb_fail_oom(err);
+        return NULL;
     }
     pthread_condattr_t monotonic;
     (void) pthread_condattr_init(&monotonic);
@@ -230,9 +248,6 @@ int exec_handle_new(int fd, uint32_t exec_id, bool open_stdin, bool tty, nb_exec
     (void) pthread_condattr_destroy(&monotonic);
     (void) pthread_mutex_init(&e->mutex, NULL);
     e->fd = fd;
-    e->id = exec_id;
-    e->tty = tty;
-    e->stdin_open = open_stdin;
     e->event_bytes = event_bytes;
     e->epoll_fd = e->ready_fd = -1;
     buf_init(&e->in, IN_MAX_BYTES);
@@ -240,8 +255,55 @@ int exec_handle_new(int fd, uint32_t exec_id, bool open_stdin, bool tty, nb_exec
     wire_outflow_init(&e->stdin_flow);
     for (size_t i = 0; i < 2; i++)
         wire_inflow_init(&e->streams[i].flow);
+    return e;
+}
+
+static void set_id(nb_exec *e, wire_bytes id) {
+    (void) snprintf(e->id, sizeof(e->id), "%.*s", (int) id.length, id.at ? (const char *) id.at : "");
+}
+
+int exec_handle_new(int fd, const exec_beginning *beginning, nb_exec **ret_exec, nb_error *err) {
+    nb_exec *e = handle_new(fd, err);
+    if (!e)
+        return -NB_E_NO_MEMORY;
+    e->exec_id = beginning->exec_id;
+    set_id(e, beginning->id);
+    e->stdin_open = beginning->open_stdin;
+    e->tty = beginning->tty;
+    e->watches = beginning->watches;
+    memcpy(e->lost, beginning->lost, sizeof(e->lost));
     *ret_exec = e;
     return 0;
+}
+
+msg_exited exec_exited_of(const msg_exec_info *info) {
+    return (msg_exited){
+        .code = info->code,
+        .signal = info->signal,
+        .exit_flags = info->exit_flags,
+        .user_time_us = info->user_time_us,
+        .system_time_us = info->system_time_us,
+        .max_rss_bytes = info->max_rss_bytes,
+        .started_at_ms = info->started_at_ms,
+        .finished_at_ms = info->finished_at_ms,
+    };
+}
+
+int exec_handle_ended(const msg_exec_info *info, nb_exec **ret_exec, nb_error *err) {
+    nb_exec *e = handle_new(-1, err);
+    if (!e)
+        return -NB_E_NO_MEMORY;
+    set_id(e, info->id);
+    e->tty = info->info_flags & WIRE_INFO_TTY;
+    e->watches = true;
+    msg_exited exited = exec_exited_of(info);
+    end_as_told(e, &exited);
+    *ret_exec = e;
+    return 0;
+}
+
+const char *nb_exec_id(const nb_exec *e) {
+    return e ? e->id : NULL;
 }
 
 void nb_exec_free(nb_exec *e) {
@@ -262,7 +324,8 @@ static int make_event_fd(nb_exec *e) {
     CLEANUP(cleanup_fd) int epoll = epoll_create1(EPOLL_CLOEXEC);
     CLEANUP(cleanup_fd) int ready = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct epoll_event event = {.events = EPOLLIN};
-    if (epoll < 0 || ready < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, e->fd, &event) < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, ready, &event) < 0)
+    if (epoll < 0 || ready < 0 || (e->fd >= 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, e->fd, &event) < 0) ||
+        epoll_ctl(epoll, EPOLL_CTL_ADD, ready, &event) < 0)
         return -1;
     e->epoll_fd = take_fd(&epoll);
     e->ready_fd = take_fd(&ready);
@@ -283,6 +346,13 @@ int nb_exec_fd(nb_exec *e) {
 
 /* Takes the first frame off the buffer. True: it is an event. */
 static bool take_event(nb_exec *e, nb_event *ret_event) {
+    for (int i = 0; i < 2; i++) {
+        if (e->lost[i] > 0) {
+            *ret_event = (nb_event){.kind = NB_EVENT_GAP, .stream = i + 1, .length = (size_t) e->lost[i]};
+            e->lost[i] = 0;
+            return true;
+        }
+    }
     while (e->scanned > 0) {
         wire_frame frame;
         size_t used;
@@ -372,7 +442,7 @@ static size_t queue_stdin(nb_exec *e, const uint8_t *bytes, size_t length) {
     if (piece > WIRE_DATA_MAX_BYTES)
         piece = WIRE_DATA_MAX_BYTES;
     if (piece == 0 || buf_length(&e->out) >= WIRE_WINDOW_BYTES ||
-        !wire_frame_data(&e->out, wire_channel(e->id, WIRE_STREAM_STDIN), bytes, piece))
+        !wire_frame_data(&e->out, wire_channel(e->exec_id, WIRE_STREAM_STDIN), bytes, piece))
         return 0;
     e->stdin_flow.credit -= (uint32_t) piece;
     write_socket(e);
@@ -418,11 +488,9 @@ int nb_exec_write(nb_exec *e, const void *bytes, size_t length, int64_t timeout_
     return result;
 }
 
-/* Queues a request and sends it, waiting until it has left: requests are not to be lost with the handle. */
-static int send_request(nb_exec *e, bool queued, nb_error *err) {
+/* Sends what is queued, waiting until it has left: requests are not to be lost with the handle. */
+static int send_queued(nb_exec *e, nb_error *err) {
     deadline until = deadline_in(CONNECT_TIMEOUT_MS);
-    if (!queued)
-        return nb_fail_oom(err);
     write_socket(e);
     while (buf_length(&e->out) > 0 && !e->over) {
         if (deadline_passed(until))
@@ -432,60 +500,61 @@ static int send_request(nb_exec *e, bool queued, nb_error *err) {
     return 0;
 }
 
-int nb_exec_close_stdin(nb_exec *e, nb_error *err) {
-    if (!e)
-        return nb_fail(err, NB_E_INVALID, 0, "close an exec's stdin: it is NULL");
+/* Sends the frame that @queue appends; to an exec that is over: nothing. */
+static int request(nb_exec *e, bool (*queue)(nb_exec *e, const void *what), const void *what, nb_error *err) {
     int result = 0;
     (void) pthread_mutex_lock(&e->mutex);
-    if (e->stdin_open && !e->over)
-        result = send_request(e, wire_frame_end(&e->out, wire_channel(e->id, WIRE_STREAM_STDIN)), err);
-    e->stdin_open = false;
+    if (!e->over)
+        result = queue(e, what) ? send_queued(e, err) : nb_fail_oom(err);
     (void) pthread_mutex_unlock(&e->mutex);
     return result;
 }
 
-static int request_signal(nb_exec *e, int signal, bool whole_tree, nb_error *err) {
-    msg_signal request = {.exec_id = e->id, .signal = (uint8_t) signal, .whole_tree = whole_tree};
-    int result = 0;
-    (void) pthread_mutex_lock(&e->mutex);
-    if (!e->over)
-        result = send_request(e, wire_control(&e->out, wire_encode_signal, &request), err);
-    (void) pthread_mutex_unlock(&e->mutex);
-    return result;
+static bool queue_end_of_stdin(nb_exec *e, const void *what) {
+    bool queued = !e->stdin_open || wire_frame_end(&e->out, wire_channel(e->exec_id, WIRE_STREAM_STDIN));
+    e->stdin_open = false;
+    return queued;
+}
+
+int nb_exec_close_stdin(nb_exec *e, nb_error *err) {
+    if (!e)
+        return nb_fail(err, NB_E_INVALID, 0, "close an exec's stdin: it is NULL");
+    return request(e, queue_end_of_stdin, NULL, err);
+}
+
+static bool queue_signal(nb_exec *e, const void *what) {
+    return wire_control(&e->out, wire_encode_signal, (const msg_signal *) what);
 }
 
 int nb_exec_signal(nb_exec *e, int signal, nb_error *err) {
     if (!e || signal < 1 || signal > WIRE_SIGNAL_MAX)
         return nb_fail(err, NB_E_INVALID, 0, "signal an exec: %d is no signal from 1 to %d", signal, WIRE_SIGNAL_MAX);
-    return request_signal(e, signal, false, err);
-}
-
-int nb_exec_detach(nb_exec *e, nb_error *err) {
-    if (!e)
-        return nb_fail(err, NB_E_INVALID, 0, "detach from an exec: it is NULL");
-    int result = 0;
-    (void) pthread_mutex_lock(&e->mutex);
-    if (!e->over)
-        result = send_request(e, wire_control(&e->out, wire_encode_detach, (&(msg_detach){0})), err);
-    (void) pthread_mutex_unlock(&e->mutex);
-    return result;
+    return request(e, queue_signal, &(msg_signal){.exec_id = e->exec_id, .signal = (uint8_t) signal}, err);
 }
 
 int nb_exec_kill(nb_exec *e, nb_error *err) {
     if (!e)
         return nb_fail(err, NB_E_INVALID, 0, "kill an exec: it is NULL");
-    return request_signal(e, SIGKILL, true, err);
+    return request(e, queue_signal, &(msg_signal){.exec_id = e->exec_id, .signal = SIGKILL, .whole_tree = 1}, err);
+}
+
+static bool queue_detach(nb_exec *e, const void *what) {
+    return wire_control(&e->out, wire_encode_detach, (&(msg_detach){0}));
+}
+
+int nb_exec_detach(nb_exec *e, nb_error *err) {
+    if (!e)
+        return nb_fail(err, NB_E_INVALID, 0, "detach from an exec: it is NULL");
+    return request(e, queue_detach, NULL, err);
+}
+
+static bool queue_resize(nb_exec *e, const void *what) {
+    return wire_control(&e->out, wire_encode_resize, (const msg_resize *) what);
 }
 
 int nb_exec_resize(nb_exec *e, uint16_t columns, uint16_t rows, nb_error *err) {
     if (!e || !e->tty || columns > WIRE_COLUMNS_MAX || rows > WIRE_ROWS_MAX)
         return nb_fail(err, NB_E_INVALID, 0, "resize an exec's terminal: it has none, or %u x %u is beyond %u x %u", columns, rows,
                        WIRE_COLUMNS_MAX, WIRE_ROWS_MAX);
-    msg_resize request = {.exec_id = e->id, .columns = columns, .rows = rows};
-    int result = 0;
-    (void) pthread_mutex_lock(&e->mutex);
-    if (!e->over)
-        result = send_request(e, wire_control(&e->out, wire_encode_resize, &request), err);
-    (void) pthread_mutex_unlock(&e->mutex);
-    return result;
+    return request(e, queue_resize, &(msg_resize){.exec_id = e->exec_id, .columns = columns, .rows = rows}, err);
 }

@@ -2,6 +2,8 @@
  *
  * logs.c - reading what a box has logged
  */
+#include "runtime/logs.h"
+
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
@@ -9,14 +11,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-/* As written by the shim (src/shim/main-log.h): u64 wall clock in ms, u32 length, u8 stream, 3 zero bytes. */
+/* As written by the shim (src/shim/piece-log.h): u64 wall clock in ms, u32 length, u8 kind, 3 zero bytes. */
 #define PIECE_HEADER_BYTES 16u
 #define PIECE_MAX_BYTES ((uint32_t) 1 << 20)
 #define PLAIN_READ_BYTES ((size_t) 64 << 10)
-
-typedef int log_writer(void *user, int stream, uint64_t at_ms, const void *bytes, size_t length);
 
 /* A torn piece at the end is what a full disk or a crash left: the log ends before it. */
 static int read_pieces(int fd, log_writer *write, void *user) {
@@ -62,6 +63,13 @@ static int read_file(int folder, const char *name, bool in_pieces, log_writer *w
     return result == -NB_E_NO_MEMORY ? nb_fail_oom(err) : result;
 }
 
+int log_read_pieces(int folder, const char *name, log_writer *write, void *user, nb_error *err) {
+    char old[64];
+    (void) snprintf(old, sizeof(old), "%s.1", name);
+    int result = read_file(folder, old, true, write, user, err);
+    return result == 0 ? read_file(folder, name, true, write, user, err) : result;
+}
+
 int nb_box_logs(nb_box *box, nb_log_kind kind, log_writer *write, void *user, nb_error *err) {
     if (!box || !write)
         return nb_fail(err, NB_E_INVALID, 0, "read a box's log: an argument is NULL");
@@ -71,9 +79,7 @@ int nb_box_logs(nb_box *box, nb_log_kind kind, log_writer *write, void *user, nb
     int result = -NB_E_INVALID;
     switch (kind) {
     case NB_LOG_MAIN:
-        result = read_file(folder, "main.log.1", true, write, user, err);
-        if (result == 0)
-            result = read_file(folder, "main.log", true, write, user, err);
+        result = log_read_pieces(folder, "main.log", write, user, err);
         break;
     case NB_LOG_CONSOLE:
         result = read_file(folder, "console.log", false, write, user, err);

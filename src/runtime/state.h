@@ -21,6 +21,7 @@
 #define STATE_LOCK_FILE "lock"
 #define STATE_SOCKET_FILE "box.sock"
 #define STATE_DISK_FILE "disk.qcow2"
+#define STATE_EXEC_LOG_FILE "execs.log"
 
 typedef struct box_status {
     bool live;         /* a shim has it: there may be a machine */

@@ -2,7 +2,7 @@
  *
  * client.c - box.sock, and who has connected to it
  *
- * A connection is for one thing: a LAUNCH (the shim's first connection alone), one exec, an attachment, or a STOP.
+ * A connection is for one thing: a LAUNCH (the shim's first connection alone), one exec, an attachment, a LIST, a DETACH, or a STOP.
  */
 #include "shim/client.h"
 
@@ -28,8 +28,9 @@ struct client {
     client *next;
     link_end link;
     session *session; /* NULL before it has one, and after its exec ended */
-    bool used;        /* it has asked for its one thing */
-    bool failed;      /* FAILED was the answer, and is the last word */
+    client *next_watcher;
+    bool used;   /* it has asked for its one thing */
+    bool failed; /* FAILED was the answer, and is the last word */
 };
 
 static void client_free(client *c) {
@@ -43,8 +44,7 @@ static void client_free(client *c) {
     }
     if (s->launcher == c)
         s->launcher = NULL;
-    if (c->session)
-        session_abandon(take_ptr(&c->session));
+    session_leave(c);
     link_done(&c->link);
     free(c);
 }
@@ -59,6 +59,10 @@ session *client_session(const client *c) {
 
 void client_set_session(client *c, session *x) {
     c->session = x;
+}
+
+client **client_next_watcher(client *c) {
+    return &c->next_watcher;
 }
 
 bool client_was_failed(const client *c) {
@@ -82,7 +86,7 @@ static void begin_exec(client *c, const msg_spawn *spawn) {
     }
     msg_spawn order = *spawn;
     order.exec_id = 0;
-    order.spawn_flags &= WIRE_SPAWN_TTY | WIRE_SPAWN_STDIN;
+    order.spawn_flags &= WIRE_SPAWN_TTY | WIRE_SPAWN_STDIN | WIRE_SPAWN_NO_NEW_PRIVILEGES | WIRE_SPAWN_DETACHED;
     if (session_begin(s, c, &order, &why) < 0)
         client_fail(c, &why);
 }
@@ -107,12 +111,15 @@ static int first_request(client *c, uint16_t id, const uint8_t *bytes, size_t le
     case id_of_msg_attach:
         if (wire_decode_attach(bytes, length, &attach) < 0)
             return -NB_E_PROTOCOL;
-        if (session_attach(s, c, attach.exec_id, &why) < 0)
+        if (session_attach(s, c, attach.id, attach.attach_flags & WIRE_ATTACH_WATCH, &why) < 0)
             client_fail(c, &why);
+        return 0;
+    case id_of_msg_list:
+        session_list(s, c);
         return 0;
     case id_of_msg_detach:
         s->orders.launch.launch_flags |= WIRE_LAUNCH_DETACH;
-        link_send(&c->link, wire_encode_attached, (&(msg_attached){0}));
+        link_send(&c->link, wire_encode_attached, (&(msg_attached){0})); /* of no exec */
         return 0;
     case id_of_msg_stop:
         if (wire_decode_stop(bytes, length, &stop) < 0)
@@ -229,7 +236,7 @@ void client_listen_done(shim *s) {
 size_t client_end_flushed(shim *s) {
     for (client *c = s->clients, *next; c; c = next) {
         next = c->next;
-        if (buf_length(link_queue(&c->link)) == 0)
+        if (!c->session && buf_length(link_queue(&c->link)) == 0)
             client_free(c);
     }
     return s->client_count;

@@ -18,14 +18,17 @@ void client_listen_done(shim *s);
 client *client_new(shim *s, int fd);
 
 link_end *client_link(client *c);
+/* The exec that it has the streams of, or watches. */
 session *client_session(const client *c);
 void client_set_session(client *c, session *x);
+/* Where the list of those who watch the same exec goes on. */
+client **client_next_watcher(client *c);
 
 /* Answers a request that came to nothing. */
 void client_fail(client *c, const nb_error *why);
 bool client_was_failed(const client *c);
 
-/* Closes each connection whose last words have left. How many are still there: a slow reader gets all that is his. */
+/* Closes each connection that has all that is its own. How many are still there: a slow reader gets all that is his. */
 size_t client_end_flushed(shim *s);
 
 #endif

@@ -17,6 +17,10 @@
 #define SOCKET_FILE "box.sock"
 #define DISK_FILE "disk.qcow2"
 #define MAIN_LOG_FILE "main.log"
+#define MAIN_LOG_MAX_BYTES ((uint64_t) 8 << 20)
+/* One piece for each exec that has ended: an EXEC_INFO. */
+#define EXEC_LOG_FILE "execs.log"
+#define EXEC_LOG_MAX_BYTES ((uint64_t) 2 << 20)
 #define CONSOLE_FILE "console.log"
 #define SHIM_LOG_FILE "shim.log"
 

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * session.c - one exec as the shim sees it: between its client and the agent
+ * session.c - one exec as the shim sees it: between its clients and the agent
  *
  * Theory of operation
- *   Output: both links use the same window, so while a client is attached the agent's data is passed on at once and the client's credit
- *   is passed back; the shim holds nothing. Without a client the shim is the reader: it grants what it drops (or, for the main command,
- *   has logged). inflow.granted is what the agent may still send, in both cases.
- *   Input: a client may come and go, the agent's window stays. So what a client sends waits here, at most a window of it, until the agent
- *   has credit and its link has room; the client gets its credit back as it goes on.
+ *   An exec has at most one owner, who has its streams, and any number of watchers, who only hear of its end. When the agent tells the end,
+ *   it is first written to the box's log of execs, where whoever asks later finds it, after the box's stop too; then the watchers
+ *   hear it, and the owner as soon as it has taken the last byte of both streams. What an exec without an owner has written is kept
+ *   for one who comes later (outlet.c), after its end too, for the last ENDED_KEPT of them.
+ *   Input: a client may come and go, the agent's window stays. So what a client sends waits here until the agent has credit and
+ *   its link has room; the client gets its credit back as it goes on.
  */
 #include "shim/session.h"
 
+#include "base/clock.h"
 #include "base/error.h"
+#include "base/id.h"
 #include "shim/client.h"
+#include "shim/outlet.h"
 
 #include <assert.h>
 #include <signal.h>
@@ -20,38 +24,70 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct session_stream {
-    wire_inflow inflow; /* from the agent */
-    bool ended;
-} session_stream;
+/* Execs that have ended and whose output nobody has fetched yet. */
+#define ENDED_KEPT 64u
+
+/* BEGINNING  the agent was asked. leaves by: SPAWNED -> RUNNING, SPAWN_FAILED -> gone
+ * RUNNING    leaves by: EXITED, the box's end -> ENDED
+ * ENDED      exited says how, and is on record; it stays while its owner takes the last bytes, or for one who comes for them */
+typedef enum session_state { SESSION_BEGINNING, SESSION_RUNNING, SESSION_ENDED } session_state;
 
 struct session {
     shim *shim;
     session *next;
-    client *owner; /* NULL: nobody is attached */
-    uint32_t id;
-    bool spawned;
-    bool tty;
-    bool takes_stdin;
+    session_state state;
+    client *owner;    /* who has its streams; NULL: nobody */
+    client *watchers; /* who hear of its end */
+    uint32_t exec_id;
+    uint32_t pid;
+    char id[ID_SIZE];
+    uint8_t spawn_flags;
+    char argv[WIRE_SHOWN_ARGV_MAX_BYTES];
+    size_t argv_bytes;
+    uint64_t started_at_ms;
     bool stdin_ended; /* the client closed it; END goes out behind the queue */
     bool stdin_end_sent;
-    bool detached;              /* its client took leave: neither a hang-up nor an end of stdin */
-    session_stream out[2];      /* stdout, stderr */
-    wire_inflow stdin_inflow;   /* from the client */
+    bool detached;              /* its owner took leave: neither a hang-up nor an end of stdin */
+    outlet out[2];              /* stdout, stderr */
+    wire_inflow stdin_inflow;   /* from the owner */
     wire_outflow stdin_outflow; /* to the agent */
     buf stdin_queue;
+    size_t stdin_foreign; /* bytes at its head that an owner before this one sent */
+    msg_exited exited;    /* ENDED */
 };
 
-static session *find(shim *s, uint32_t id) {
+static session *find(shim *s, uint32_t exec_id) {
     for (session *x = s->sessions; x; x = x->next) {
-        if (x->id == id)
-            return x;
+        if (x->exec_id == exec_id)
+            return x->state == SESSION_ENDED ? NULL : x;
     }
     return NULL;
 }
 
-uint32_t session_exec_id(const session *x) {
-    return x->id;
+static bool is_main(const session *x) {
+    return x->exec_id == WIRE_MAIN_EXEC_ID;
+}
+
+static uint32_t channel_of(const session *x, size_t stream) {
+    return wire_channel(x->exec_id, stream == 0 ? WIRE_STREAM_STDOUT : WIRE_STREAM_STDERR);
+}
+
+static void grant_agent(session *x, uint32_t channel, uint32_t credit) {
+    if (credit > 0 && x->state != SESSION_ENDED)
+        link_credit(&x->shim->agent, channel, credit);
+}
+
+static void start_watching(session *x, client *c) {
+    *client_next_watcher(c) = x->watchers;
+    x->watchers = c;
+    client_set_session(c, x);
+}
+
+/* Takes the watcher at this place of the list out of it. */
+static void stop_watching(client **place) {
+    client *c = *place;
+    *place = *client_next_watcher(c);
+    client_set_session(c, NULL);
 }
 
 static void session_free(session *x) {
@@ -59,17 +95,366 @@ static void session_free(session *x) {
     for (session **at = &s->sessions; *at; at = &(*at)->next) {
         if (*at == x) {
             *at = x->next;
-            s->session_count--;
             break;
         }
     }
+    if (x->state != SESSION_ENDED)
+        s->session_count--;
     if (x->owner)
         client_set_session(x->owner, NULL);
+    while (x->watchers)
+        stop_watching(&x->watchers);
+    for (size_t i = 0; i < 2; i++) {
+        if (!x->owner)
+            s->kept_output_bytes -= buf_length(&x->out[i].queue);
+        outlet_done(&x->out[i]);
+    }
     buf_done(&x->stdin_queue);
     free(x);
 }
 
-static session_stream *stream_of(session *x, uint32_t channel) {
+/* ------------------------------------------------------------------------------------------------------ the beginning */
+
+/* As many of the arguments as are shown in lists, each whole. */
+static void keep_argv(session *x, strv argv) {
+    for (const char *word = NULL; (word = strv_next(argv, word));) {
+        size_t bytes = strlen(word) + 1;
+        if (x->argv_bytes + bytes > sizeof(x->argv))
+            return;
+        memcpy(x->argv + x->argv_bytes, word, bytes);
+        x->argv_bytes += bytes;
+    }
+}
+
+static session *session_new(shim *s, const msg_spawn *spawn, nb_error *err) {
+    session *x = calloc(1, sizeof(*x));
+    if (!x || id_generate(x->id) < 0) {
+        free(x);
+        (void) nb_fail_oom(err);
+        return NULL;
+    }
+    x->shim = s;
+    x->exec_id = spawn->exec_id == WIRE_MAIN_EXEC_ID ? WIRE_MAIN_EXEC_ID : s->next_exec_id++;
+    x->spawn_flags = spawn->spawn_flags;
+    x->detached = spawn->spawn_flags & WIRE_SPAWN_DETACHED;
+    keep_argv(x, spawn->argv);
+    for (size_t i = 0; i < 2; i++)
+        outlet_init(&x->out[i]);
+    wire_inflow_init(&x->stdin_inflow);
+    wire_outflow_init(&x->stdin_outflow);
+    buf_init(&x->stdin_queue, (size_t) 2 * WIRE_WINDOW_BYTES);
+    x->next = s->sessions;
+    s->sessions = x;
+    s->session_count++;
+    return x;
+}
+
+int session_begin(shim *s, client *owner, const msg_spawn *spawn, nb_error *err) {
+    if (s->next_exec_id > WIRE_EXEC_ID_MAX)
+        return nb_fail_hint(err, nb_fail(err, NB_E_EXHAUSTED, 0, "start another exec: this run of the box has had %u", WIRE_EXEC_ID_MAX),
+                            "restart the box");
+    if (s->session_count >= SESSIONS_MAX)
+        return nb_fail(err, NB_E_EXHAUSTED, 0, "start another exec: %u are running in this box, which is the limit", SESSIONS_MAX);
+    session *x = session_new(s, spawn, err);
+    if (!x)
+        return -err->code;
+    if (owner && x->detached) {
+        start_watching(x, owner);
+    } else if (owner) {
+        x->owner = owner;
+        client_set_session(owner, x);
+    }
+    msg_spawn order = *spawn;
+    order.exec_id = x->exec_id;
+    order.spawn_flags &= (uint8_t) ~WIRE_SPAWN_DETACHED;
+    link_send(&s->agent, wire_encode_spawn, &order);
+    return 0;
+}
+
+/* Who asked for it: nobody else can know of it before it runs. */
+static client *asker(const session *x) {
+    return x->owner ? x->owner : x->watchers;
+}
+
+int session_spawned(shim *s, const msg_spawned *message) {
+    session *x = find(s, message->exec_id);
+    if (!x || x->state != SESSION_BEGINNING)
+        return -NB_E_PROTOCOL;
+    x->state = SESSION_RUNNING;
+    x->pid = message->pid;
+    x->started_at_ms = clock_wall_ms();
+    msg_begun begun = {.exec_id = x->exec_id, .pid = x->pid, .id = wire_str(x->id)};
+    if (asker(x))
+        link_send(client_link(asker(x)), wire_encode_begun, &begun);
+    if (is_main(x))
+        shim_main_spawned(s);
+    return 0;
+}
+
+int session_spawn_failed(shim *s, const msg_spawn_failed *message) {
+    session *x = find(s, message->exec_id);
+    if (!x || x->state != SESSION_BEGINNING)
+        return -NB_E_PROTOCOL;
+    bool was_main = is_main(x);
+    if (asker(x) && !was_main)
+        link_send(client_link(asker(x)), wire_encode_spawn_failed, message);
+    session_free(x);
+    if (was_main)
+        shim_main_failed(s, message);
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ the end */
+
+static msg_exec_info info_of(const session *x) {
+    bool running = x->state != SESSION_ENDED;
+    return (msg_exec_info){
+        .id = wire_str(x->id),
+        .info_flags = (uint8_t) ((running ? WIRE_INFO_RUNNING : 0) | (running && x->owner ? WIRE_INFO_ATTACHED : 0) |
+                                 (x->spawn_flags & WIRE_SPAWN_TTY ? WIRE_INFO_TTY : 0)),
+        .pid = x->pid,
+        .argv = {x->argv, x->argv_bytes},
+        .started_at_ms = x->started_at_ms,
+        .finished_at_ms = x->exited.finished_at_ms,
+        .code = x->exited.code,
+        .signal = x->exited.signal,
+        .exit_flags = x->exited.exit_flags,
+        .user_time_us = x->exited.user_time_us,
+        .system_time_us = x->exited.system_time_us,
+        .max_rss_bytes = x->exited.max_rss_bytes,
+    };
+}
+
+/* Before anybody hears it: who hears it may ask for it again. The main command's end is in the box's own record. */
+static void put_on_record(session *x) {
+    if (is_main(x))
+        return;
+    buf encoded;
+    buf_init(&encoded, WIRE_SHOWN_ARGV_MAX_BYTES + 256);
+    msg_exec_info info = info_of(x);
+    bool whole = wire_encode_exec_info(&encoded, &info);
+    if (!whole || piece_log_write(&x->shim->exec_log, 0, buf_bytes(&encoded), buf_length(&encoded)) < 0)
+        log_warning(&x->shim->log, "log: the end of exec %s cannot be kept for later: %m", x->id);
+    buf_done(&encoded);
+}
+
+static void send_exited(session *x, client *c) {
+    const shim *s = x->shim;
+    if (client_was_failed(c))
+        return;
+    if (x->exited.exit_flags & WIRE_EXIT_STOPPED && s->failure) {
+        nb_error why;
+        (void) nb_fail(&why, NB_E_BOX_GONE, 0, "%s", s->failure_message);
+        client_fail(c, &why);
+    } else {
+        link_send(client_link(c), wire_encode_exited, &x->exited);
+    }
+}
+
+/* Tells the owner once it has everything, and forgets what nobody will ask for. May free @x. */
+static void finish(session *x) {
+    if (x->state != SESSION_ENDED)
+        return;
+    if (x->owner && outlet_is_over(&x->out[0]) && outlet_is_over(&x->out[1])) {
+        send_exited(x, x->owner);
+        session_free(x);
+    } else if (!x->owner && (is_main(x) || buf_length(&x->out[0].queue) + buf_length(&x->out[1].queue) == 0)) {
+        session_free(x);
+    }
+}
+
+/* Newest first: all but the first ENDED_KEPT of those that nobody has come for. */
+static void forget_oldest(shim *s) {
+    size_t kept = 0;
+    for (session *x = s->sessions, *next; x; x = next) {
+        next = x->next;
+        if (x->state == SESSION_ENDED && !x->owner && ++kept > ENDED_KEPT)
+            session_free(x);
+    }
+}
+
+/* @exited  its status, or with WIRE_EXIT_STOPPED that it has none. May free @x. */
+static void end(session *x, const msg_exited *exited) {
+    shim *s = x->shim;
+    x->exited = *exited;
+    x->exited.exec_id = x->exec_id;
+    x->exited.started_at_ms = x->started_at_ms;
+    x->exited.finished_at_ms = clock_wall_ms();
+    x->state = SESSION_ENDED;
+    s->session_count--;
+    put_on_record(x);
+    while (x->watchers) {
+        send_exited(x, x->watchers);
+        stop_watching(&x->watchers);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        x->out[i].ended = true; /* where the box's end came first, the agent has not said so */
+        if (x->owner)
+            (void) outlet_flush(&x->out[i], client_link(x->owner), channel_of(x, i));
+    }
+    finish(x);
+    forget_oldest(s);
+    shim_session_ended(s);
+}
+
+int session_exited(shim *s, const msg_exited *message) {
+    session *x = find(s, message->exec_id);
+    if (!x || x->state != SESSION_RUNNING || (is_main(x) && s->record.is.has_exit) || message->code < 0 || message->code > 255 ||
+        message->signal > 127)
+        return -NB_E_PROTOCOL;
+    msg_exited exited = *message;
+    exited.exit_flags &= WIRE_EXIT_OOM | WIRE_EXIT_TIMED_OUT; /* that the box was stopped is ours to say */
+    if (is_main(x))
+        shim_main_ended(s, &exited); /* its clients are told when the box has stopped */
+    else
+        end(x, &exited);
+    return 0;
+}
+
+void session_terminate_all(shim *s) {
+    for (session *x = s->sessions; x; x = x->next) {
+        if (is_main(x) || x->state == SESSION_ENDED)
+            continue;
+        /* What an interactive shell heeds is a hang-up, not a SIGTERM. */
+        uint8_t signal = x->spawn_flags & WIRE_SPAWN_TTY ? SIGHUP : SIGTERM;
+        link_send(&s->agent, wire_encode_signal, (&(msg_signal){.exec_id = x->exec_id, .signal = signal, .whole_tree = 1}));
+    }
+}
+
+void session_end_all(shim *s, const msg_exited *main_exited) {
+    for (session *x = s->sessions, *next; x; x = next) {
+        next = x->next;
+        if (x->state == SESSION_ENDED)
+            continue;
+        bool has_status = is_main(x) && main_exited;
+        end(x, has_status ? main_exited : &(msg_exited){.exit_flags = WIRE_EXIT_STOPPED});
+    }
+    /* Nobody can come any more for what is kept. */
+    for (session *x = s->sessions, *next; x; x = next) {
+        next = x->next;
+        if (!x->owner)
+            session_free(x);
+    }
+}
+
+/* -------------------------------------------------------------------------------------------------- coming and going */
+
+static session *find_by_id(shim *s, wire_bytes id) {
+    for (session *x = s->sessions; x; x = x->next) {
+        bool same = id.length == 0 ? is_main(x) : id.length == strlen(x->id) && memcmp(id.at, x->id, id.length) == 0;
+        if (same && x->state != SESSION_BEGINNING)
+            return x;
+    }
+    return NULL;
+}
+
+static void send_attached(session *x, client *c, bool watch_only) {
+    uint8_t flags = x->spawn_flags & (WIRE_SPAWN_TTY | WIRE_SPAWN_STDIN);
+    if (x->stdin_ended || watch_only || x->state == SESSION_ENDED)
+        flags &= (uint8_t) ~WIRE_SPAWN_STDIN;
+    msg_attached attached = {.exec_id = x->exec_id, .id = wire_str(x->id), .spawn_flags = flags};
+    if (!watch_only) {
+        attached.lost_stdout_bytes = x->out[0].lost;
+        attached.lost_stderr_bytes = x->out[1].lost;
+    }
+    link_send(client_link(c), wire_encode_attached, &attached);
+}
+
+int session_attach(shim *s, client *c, wire_bytes id, bool watch_only, nb_error *err) {
+    session *x = find_by_id(s, id);
+    if (!x || (x->state == SESSION_ENDED && x->owner))
+        return nb_fail(err, NB_E_NOT_FOUND, 0, "attach: there is no such exec running");
+    if (!watch_only && x->owner)
+        return nb_fail(err, NB_E_INVALID_STATE, 0, "attach: somebody is attached to it");
+    if (!watch_only && buf_length(&x->stdin_queue) > WIRE_WINDOW_BYTES)
+        return nb_fail(err, NB_E_INVALID_STATE, 0, "attach: it has not read yet what those before sent to its stdin");
+    send_attached(x, c, watch_only);
+    if (watch_only && x->state == SESSION_ENDED) {
+        send_exited(x, c);
+        return 0;
+    }
+    if (watch_only) {
+        start_watching(x, c);
+        return 0;
+    }
+    x->owner = c;
+    x->detached = false;
+    client_set_session(c, x);
+    wire_inflow_init(&x->stdin_inflow);
+    x->stdin_foreign = buf_length(&x->stdin_queue);
+    for (size_t i = 0; i < 2; i++) {
+        outlet_attach(&x->out[i], &s->kept_output_bytes);
+        grant_agent(x, channel_of(x, i), outlet_flush(&x->out[i], client_link(c), channel_of(x, i)));
+    }
+    finish(x);
+    return 0;
+}
+
+void session_list(shim *s, client *c) {
+    uint32_t count = 0;
+    for (session *x = s->sessions; x; x = x->next) {
+        if (is_main(x) || x->state != SESSION_RUNNING)
+            continue;
+        msg_exec_info info = info_of(x);
+        link_send(client_link(c), wire_encode_exec_info, &info);
+        count++;
+    }
+    link_send(client_link(c), wire_encode_listed, (&(msg_listed){.count = count}));
+}
+
+void session_detach(client *owner) {
+    session *x = client_session(owner);
+    if (x && x->owner == owner)
+        x->detached = true;
+}
+
+static void flush_stdin(session *x);
+
+static void lose_owner(session *x) {
+    shim *s = x->shim;
+    x->owner = NULL;
+    for (size_t i = 0; i < 2; i++) {
+        if (is_main(x)) { /* its log has it */
+            x->out[i].ungranted = 0;
+            grant_agent(x, channel_of(x, i), wire_inflow_consumed(&x->out[i].inflow, buf_length(&x->out[i].queue)));
+            buf_clear(&x->out[i].queue);
+        } else {
+            grant_agent(x, channel_of(x, i), outlet_abandon(&x->out[i], &s->kept_output_bytes));
+        }
+    }
+    if (x->state == SESSION_ENDED) {
+        session_free(x); /* its owner was about to have it all, and did not want it */
+        return;
+    }
+    /* A main command may be attached to again, and keeps its stdin and terminal. An exec has lost its only user. */
+    if (is_main(x) || x->detached)
+        return;
+    if (x->spawn_flags & WIRE_SPAWN_STDIN && !x->stdin_ended) {
+        x->stdin_ended = true;
+        flush_stdin(x);
+    }
+    if (x->spawn_flags & WIRE_SPAWN_TTY && x->state == SESSION_RUNNING)
+        link_send(&s->agent, wire_encode_signal, (&(msg_signal){.exec_id = x->exec_id, .signal = SIGHUP}));
+}
+
+void session_leave(client *c) {
+    session *x = client_session(c);
+    if (!x)
+        return;
+    if (x->owner == c) {
+        client_set_session(c, NULL);
+        lose_owner(x);
+        return;
+    }
+    client **at = &x->watchers;
+    while (*at != c)
+        at = client_next_watcher(*at);
+    stop_watching(at);
+}
+
+/* ------------------------------------------------------------------------------------------------------------- output */
+
+static outlet *outlet_of(session *x, uint32_t channel) {
     switch (wire_channel_stream(channel)) {
     case WIRE_STREAM_STDOUT:
         return &x->out[0];
@@ -80,133 +465,67 @@ static session_stream *stream_of(session *x, uint32_t channel) {
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------ the beginning */
-
-int session_begin(shim *s, client *owner, const msg_spawn *spawn, nb_error *err) {
-    if (s->next_exec_id > WIRE_EXEC_ID_MAX)
-        return nb_fail_hint(err, nb_fail(err, NB_E_EXHAUSTED, 0, "start another exec: this run of the box has had %u", WIRE_EXEC_ID_MAX),
-                            "restart the box");
-    if (s->session_count >= SESSIONS_MAX)
-        return nb_fail(err, NB_E_EXHAUSTED, 0, "start another exec: %u are running in this box, which is the limit", SESSIONS_MAX);
-    session *x = calloc(1, sizeof(*x));
-    if (!x)
-        return nb_fail_oom(err);
-    msg_spawn order = *spawn;
-    if (order.exec_id != WIRE_MAIN_EXEC_ID)
-        order.exec_id = s->next_exec_id++;
-    x->shim = s;
-    x->id = order.exec_id;
-    x->tty = order.spawn_flags & WIRE_SPAWN_TTY;
-    x->takes_stdin = order.spawn_flags & WIRE_SPAWN_STDIN;
-    for (size_t i = 0; i < 2; i++)
-        wire_inflow_init(&x->out[i].inflow);
-    wire_inflow_init(&x->stdin_inflow);
-    wire_outflow_init(&x->stdin_outflow);
-    buf_init(&x->stdin_queue, WIRE_WINDOW_BYTES);
-    x->next = s->sessions;
-    s->sessions = x;
-    s->session_count++;
-    if (owner) {
-        x->owner = owner;
-        client_set_session(owner, x);
+/* The attached owner's bytes. Memory that is out ends its connection rather than leaving a hole. */
+static void pass_to_owner(session *x, outlet *o, uint32_t channel, const uint8_t *bytes, size_t length) {
+    uint32_t credit;
+    bool passed = outlet_pass(o, client_link(x->owner), channel, bytes, length, &credit);
+    grant_agent(x, channel, credit);
+    if (!passed) {
+        nb_error why;
+        client *owner = x->owner;
+        (void) nb_fail_oom(&why);
+        client_fail(owner, &why);
+        session_leave(owner);
     }
-    link_send(&s->agent, wire_encode_spawn, &order);
-    return 0;
-}
-
-int session_attach(shim *s, client *owner, uint32_t exec_id, nb_error *err) {
-    session *x = find(s, exec_id);
-    if (!x || !x->spawned)
-        return nb_fail(err, NB_E_NOT_FOUND, 0, "attach to exec %u: there is none such running", exec_id);
-    if (x->owner)
-        return nb_fail(err, NB_E_INVALID_STATE, 0, "attach to exec %u: somebody is attached to it", exec_id);
-    x->owner = owner;
-    client_set_session(owner, x);
-    /* What was dropped or logged and not yet granted again; from here on the client grants. */
-    for (unsigned i = 0; i < 2; i++) {
-        uint32_t credit = x->out[i].inflow.consumed;
-        x->out[i].inflow.granted += credit;
-        x->out[i].inflow.consumed = 0;
-        if (credit > 0)
-            link_credit(&s->agent, wire_channel(x->id, i == 0 ? WIRE_STREAM_STDOUT : WIRE_STREAM_STDERR), credit);
-    }
-    wire_inflow_init(&x->stdin_inflow);
-    buf_clear(&x->stdin_queue);
-    link_send(client_link(owner), wire_encode_attached, (&(msg_attached){.exec_id = exec_id}));
-    return 0;
-}
-
-int session_spawned(shim *s, const msg_spawned *message) {
-    session *x = find(s, message->exec_id);
-    if (!x || x->spawned)
-        return -NB_E_PROTOCOL;
-    x->spawned = true;
-    if (x->owner)
-        link_send(client_link(x->owner), wire_encode_spawned, message);
-    if (x->id == WIRE_MAIN_EXEC_ID)
-        shim_main_spawned(s);
-    return 0;
-}
-
-int session_spawn_failed(shim *s, const msg_spawn_failed *message) {
-    session *x = find(s, message->exec_id);
-    if (!x || x->spawned)
-        return -NB_E_PROTOCOL;
-    if (x->id == WIRE_MAIN_EXEC_ID) {
-        session_free(x);
-        shim_main_failed(s, message);
-        return 0;
-    }
-    if (x->owner)
-        link_send(client_link(x->owner), wire_encode_spawn_failed, message);
-    session_free(x);
-    return 0;
-}
-
-/* ------------------------------------------------------------------------------------------------------------- output */
-
-/* Bytes that nobody but us takes. */
-static void take_ourselves(session *x, uint32_t channel, session_stream *stream, size_t length) {
-    uint32_t credit = wire_inflow_consumed(&stream->inflow, length);
-    if (credit > 0)
-        link_credit(&x->shim->agent, channel, credit);
 }
 
 int session_output(shim *s, uint32_t channel, const uint8_t *bytes, size_t length) {
     session *x = find(s, wire_channel_exec(channel));
-    session_stream *stream = x ? stream_of(x, channel) : NULL;
-    if (!stream || !x->spawned || stream->ended || !wire_inflow_received(&stream->inflow, length))
+    outlet *o = x ? outlet_of(x, channel) : NULL;
+    if (!o || x->state != SESSION_RUNNING || o->ended || !wire_inflow_received(&o->inflow, length))
         return -NB_E_PROTOCOL;
-    if (x->id == WIRE_MAIN_EXEC_ID && main_log_write(&s->main_log, stream == &x->out[0] ? 1 : 2, bytes, length) < 0)
+    if (is_main(x) && piece_log_write(&s->main_log, o == &x->out[0] ? 1 : 2, bytes, length) < 0)
         log_warning(&s->log, "log: the main command's output cannot be kept any more, going on without: %m");
-    stream->ended = length == 0;
-    if (!x->owner)
-        take_ourselves(x, channel, stream, length);
-    else if (length > 0)
-        link_data(client_link(x->owner), channel, bytes, length);
-    else
-        link_end_of_stream(client_link(x->owner), channel);
+    if (length == 0) {
+        o->ended = true;
+        if (x->owner)
+            grant_agent(x, channel, outlet_flush(o, client_link(x->owner), channel));
+    } else if (x->owner) {
+        pass_to_owner(x, o, channel, bytes, length);
+    } else if (is_main(x)) {
+        grant_agent(x, channel, wire_inflow_consumed(&o->inflow, length));
+    } else {
+        grant_agent(x, channel, outlet_keep(o, bytes, length, &s->kept_output_bytes));
+    }
     return 0;
 }
 
 int session_client_credit(client *owner, uint32_t channel, uint32_t credit) {
     session *x = client_session(owner);
-    session_stream *stream = x && x->id == wire_channel_exec(channel) ? stream_of(x, channel) : NULL;
-    if (!stream)
-        return x ? -NB_E_PROTOCOL : 0; /* 0: its exec has just ended */
-    if (credit > WIRE_WINDOW_BYTES - stream->inflow.granted)
+    if (!x)
+        return 0; /* its exec has just ended */
+    outlet *o = x->owner == owner && x->exec_id == wire_channel_exec(channel) ? outlet_of(x, channel) : NULL;
+    if (!o || !wire_outflow_granted(&o->outflow, credit))
         return -NB_E_PROTOCOL;
-    stream->inflow.granted += credit;
-    if (!stream->ended)
-        link_credit(&x->shim->agent, channel, credit);
+    grant_agent(x, channel, outlet_flush(o, client_link(owner), channel));
+    finish(x);
     return 0;
 }
 
 /* -------------------------------------------------------------------------------------------------------------- input */
 
+/* Credit for the owner as its bytes go on; those of one before it were his. */
+static void credit_owner(session *x, uint32_t channel, size_t length) {
+    size_t foreign = length < x->stdin_foreign ? length : x->stdin_foreign;
+    x->stdin_foreign -= foreign;
+    uint32_t credit = x->owner ? wire_inflow_consumed(&x->stdin_inflow, length - foreign) : 0;
+    if (credit > 0)
+        link_credit(client_link(x->owner), channel, credit);
+}
+
 static void flush_stdin(session *x) {
     shim *s = x->shim;
-    uint32_t channel = wire_channel(x->id, WIRE_STREAM_STDIN);
+    uint32_t channel = wire_channel(x->exec_id, WIRE_STREAM_STDIN);
     while (buf_length(&x->stdin_queue) > 0 && x->stdin_outflow.credit > 0 && link_has_room(&s->agent)) {
         size_t piece = buf_length(&x->stdin_queue);
         if (piece > x->stdin_outflow.credit)
@@ -216,9 +535,7 @@ static void flush_stdin(session *x) {
         link_data(&s->agent, channel, buf_bytes(&x->stdin_queue), piece);
         buf_consume(&x->stdin_queue, piece);
         x->stdin_outflow.credit -= (uint32_t) piece;
-        uint32_t credit = x->owner ? wire_inflow_consumed(&x->stdin_inflow, piece) : 0;
-        if (credit > 0)
-            link_credit(client_link(x->owner), channel, credit);
+        credit_owner(x, channel, piece);
     }
     if (x->stdin_ended && !x->stdin_end_sent && buf_length(&x->stdin_queue) == 0) {
         x->stdin_end_sent = true;
@@ -230,13 +547,15 @@ int session_input(client *owner, uint32_t channel, const uint8_t *bytes, size_t 
     session *x = client_session(owner);
     if (!x)
         return 0; /* its exec has just ended */
-    if (!x->takes_stdin || x->stdin_ended || channel != wire_channel(x->id, WIRE_STREAM_STDIN) ||
-        !wire_inflow_received(&x->stdin_inflow, length))
+    if (x->owner != owner || !(x->spawn_flags & WIRE_SPAWN_STDIN) || x->stdin_ended ||
+        channel != wire_channel(x->exec_id, WIRE_STREAM_STDIN) || !wire_inflow_received(&x->stdin_inflow, length))
         return -NB_E_PROTOCOL;
+    if (x->state == SESSION_ENDED)
+        return 0;
     if (length == 0)
         x->stdin_ended = true;
     else if (!buf_append(&x->stdin_queue, bytes, length))
-        return -NB_E_PROTOCOL; /* the window is the queue's maximum: only memory can be out */
+        return -NB_E_PROTOCOL; /* the windows bound it: only memory can be out */
     flush_stdin(x);
     return 0;
 }
@@ -254,89 +573,29 @@ int session_agent_credit(shim *s, uint32_t channel, uint32_t credit) {
 }
 
 void session_agent_has_room(shim *s) {
-    for (session *x = s->sessions; x; x = x->next)
-        flush_stdin(x);
+    for (session *x = s->sessions; x; x = x->next) {
+        if (x->state != SESSION_ENDED)
+            flush_stdin(x);
+    }
 }
 
-int session_signal(client *owner, const msg_signal *message) {
-    session *x = client_session(owner);
-    if (!x)
+int session_signal(client *c, const msg_signal *message) {
+    session *x = client_session(c);
+    if (!x || x->state == SESSION_ENDED)
         return 0; /* its exec has just ended */
-    if (x->id != message->exec_id || message->signal > WIRE_SIGNAL_MAX || (message->signal == 0 && !message->whole_tree))
+    if (x->exec_id != message->exec_id || message->signal < 1 || message->signal > WIRE_SIGNAL_MAX)
         return -NB_E_PROTOCOL;
     link_send(&x->shim->agent, wire_encode_signal, message);
     return 0;
 }
 
-int session_resize(client *owner, const msg_resize *message) {
-    session *x = client_session(owner);
-    if (!x)
+int session_resize(client *c, const msg_resize *message) {
+    session *x = client_session(c);
+    if (!x || x->state == SESSION_ENDED)
         return 0;
-    if (x->id != message->exec_id || !x->tty || message->columns > WIRE_COLUMNS_MAX || message->rows > WIRE_ROWS_MAX)
+    if (x->exec_id != message->exec_id || !(x->spawn_flags & WIRE_SPAWN_TTY) || message->columns > WIRE_COLUMNS_MAX ||
+        message->rows > WIRE_ROWS_MAX)
         return -NB_E_PROTOCOL;
     link_send(&x->shim->agent, wire_encode_resize, message);
     return 0;
-}
-
-void session_detach(client *owner) {
-    session *x = client_session(owner);
-    if (x)
-        x->detached = true;
-}
-
-/* ------------------------------------------------------------------------------------------------------------ the end */
-
-int session_exited(shim *s, const msg_exited *message) {
-    session *x = find(s, message->exec_id);
-    if (!x || !x->spawned || message->code < 0 || message->code > 255 || message->signal > 127)
-        return -NB_E_PROTOCOL;
-    msg_exited exited = *message;
-    exited.exit_flags &= WIRE_EXIT_OOM | WIRE_EXIT_TIMED_OUT; /* that the box was stopped is ours to say */
-    if (x->id == WIRE_MAIN_EXEC_ID) {
-        shim_main_ended(s, &exited); /* its client is told when the box has stopped */
-        return 0;
-    }
-    if (x->owner)
-        link_send(client_link(x->owner), wire_encode_exited, &exited);
-    session_free(x);
-    return 0;
-}
-
-void session_abandon(session *x) {
-    x->owner = NULL;
-    for (unsigned i = 0; i < 2; i++) {
-        uint32_t held = WIRE_WINDOW_BYTES - x->out[i].inflow.granted - x->out[i].inflow.consumed;
-        if (held > 0)
-            take_ourselves(x, wire_channel(x->id, i == 0 ? WIRE_STREAM_STDOUT : WIRE_STREAM_STDERR), &x->out[i], held);
-    }
-    /* A main command may be attached to again, and keeps its stdin and terminal. An exec has lost its only user. */
-    if (x->id == WIRE_MAIN_EXEC_ID || x->detached)
-        return;
-    if (x->takes_stdin && !x->stdin_ended) {
-        x->stdin_ended = true;
-        flush_stdin(x);
-    }
-    if (x->tty && x->spawned)
-        link_send(&x->shim->agent, wire_encode_signal, (&(msg_signal){.exec_id = x->id, .signal = SIGHUP}));
-}
-
-void session_end_all(shim *s, const msg_exited *main_exited, int code, const char *message) {
-    while (s->sessions) {
-        session *x = s->sessions;
-        client *owner = x->owner;
-        bool is_main = x->id == WIRE_MAIN_EXEC_ID;
-        uint32_t id = x->id;
-        session_free(x);
-        if (!owner || client_was_failed(owner))
-            continue;
-        if (is_main && main_exited) {
-            link_send(client_link(owner), wire_encode_exited, main_exited);
-        } else if (code == NB_E_STOPPED) {
-            link_send(client_link(owner), wire_encode_exited, (&(msg_exited){.exec_id = id, .exit_flags = WIRE_EXIT_STOPPED}));
-        } else {
-            nb_error why;
-            (void) nb_fail(&why, code, 0, "%s", message);
-            client_fail(owner, &why);
-        }
-    }
 }

@@ -149,7 +149,7 @@ static void conclude(shim *s) {
     if (!failed && s->failure)
         s->record.is.cause = NB_END_CRASH;
     client_listen_done(s);
-    main_log_done(&s->main_log);
+    piece_log_done(&s->main_log);
     if (s->orders.launch.launch_flags & WIRE_LAUNCH_REMOVE && !failed)
         (void) unlinkat(s->folder, DISK_FILE, 0); /* the largest part; the library takes the rest when it takes the record */
     write_record(s, failed ? NB_BOX_FAILED : NB_BOX_STOPPED, true);
@@ -160,7 +160,8 @@ static void conclude(shim *s) {
         (void) nb_fail(&why, s->failure ? s->failure : NB_E_MACHINE, 0, "%s", s->failure ? s->failure_message : "the machine ended");
         client_fail(take_ptr(&s->launcher), &why);
     }
-    session_end_all(s, main_exit, s->failure ? NB_E_BOX_GONE : NB_E_STOPPED, s->failure_message);
+    session_end_all(s, main_exit);
+    piece_log_done(&s->exec_log);
     loop_timer_start(&s->step_timer, 0);
 }
 
@@ -196,6 +197,10 @@ static void on_grace_over(loop_timer *timer) {
     shim *s = timer->user;
     if (s->state != SHIM_ENDING)
         return;
+    if (!s->has_main) {
+        begin_closing(s); /* which kills whatever is left */
+        return;
+    }
     link_send(&s->agent, wire_encode_signal, (&(msg_signal){.exec_id = WIRE_MAIN_EXEC_ID, .signal = SIGKILL, .whole_tree = 1}));
     loop_timer_start(&s->step_timer, KILLED_TIMEOUT_MS);
 }
@@ -216,12 +221,14 @@ void shim_stop(shim *s, uint8_t cause, uint32_t grace_ms) {
         return;
     }
     write_record(s, NB_BOX_STOPPING, false);
-    if (!s->has_main) {
+    if (!s->has_main && (s->session_count == 0 || grace_ms == 0)) {
         begin_closing(s);
         return;
     }
     set_state(s, SHIM_ENDING);
-    link_send(&s->agent, wire_encode_signal, (&(msg_signal){.exec_id = WIRE_MAIN_EXEC_ID, .signal = s->orders.launch.stop_signal}));
+    session_terminate_all(s);
+    if (s->has_main)
+        link_send(&s->agent, wire_encode_signal, (&(msg_signal){.exec_id = WIRE_MAIN_EXEC_ID, .signal = s->orders.launch.stop_signal}));
     loop_timer_start(&s->kill_timer, grace_ms);
 }
 
@@ -310,6 +317,11 @@ void shim_main_ended(shim *s, const msg_exited *exited) {
         begin_closing(s);
 }
 
+void shim_session_ended(shim *s) {
+    if (s->state == SHIM_ENDING && !s->has_main && s->session_count == 0)
+        begin_closing(s);
+}
+
 /* ------------------------------------------------------------------------------------------------------------- the agent */
 
 static void begin_main(shim *s) {
@@ -329,6 +341,8 @@ static void begin_main(shim *s) {
         .env = launch->env,
         .cwd = launch->cwd,
         .user = launch->user,
+        .grace_ms = WIRE_GRACE_DEFAULT_MS,
+        .console_timeout_ms = WIRE_CONSOLE_TIMEOUT_DEFAULT_MS,
     };
     set_state(s, SHIM_BEGINNING);
     loop_timer_start(&s->step_timer, BEGIN_TIMEOUT_MS);
@@ -515,8 +529,10 @@ static int launch_machine(shim *s, nb_error *err) {
         result = nb_fail_oom(err);
     else if ((disk = open_box_file(s, DISK_FILE, 0, err)) < 0)
         result = -err->code;
-    else if (main_log_begin(&s->main_log, s->folder, MAIN_LOG_FILE) < 0)
+    else if (piece_log_begin(&s->main_log, s->folder, MAIN_LOG_FILE, MAIN_LOG_MAX_BYTES) < 0)
         result = nb_fail(err, nb_code_of_errno(errno), errno, "write '%s' in the box's folder", MAIN_LOG_FILE);
+    else if (piece_log_begin(&s->exec_log, s->folder, EXEC_LOG_FILE, EXEC_LOG_MAX_BYTES) < 0)
+        result = nb_fail(err, nb_code_of_errno(errno), errno, "write '%s' in the box's folder", EXEC_LOG_FILE);
     else
         result = start_machine(s, &strings, disk, err);
     (void) fd_close(disk);
@@ -574,8 +590,13 @@ static void write_log(void *user, int level, const char *line) {
 }
 
 int shim_init(shim *s, loop *l, int folder, nb_error *err) {
-    *s =
-        (shim){.loop = l, .folder = folder, .next_exec_id = WIRE_MAIN_EXEC_ID + 1, .main_log = {.fd = -1}, .lock = -1, .agent = {.fd = -1}};
+    *s = (shim){.loop = l,
+                .folder = folder,
+                .next_exec_id = WIRE_MAIN_EXEC_ID + 1,
+                .main_log = {.fd = -1},
+                .exec_log = {.fd = -1},
+                .lock = -1,
+                .agent = {.fd = -1}};
     loop_timer_init(l, &s->step_timer, on_step_timeout, s);
     loop_timer_init(l, &s->kill_timer, on_grace_over, s);
     s->lock = open_box_file(s, LOCK_FILE, O_CREAT, err);

@@ -9,7 +9,7 @@
 #include "link/link.h"
 #include "loop/loop.h"
 #include "machine/machine.h"
-#include "shim/main-log.h"
+#include "shim/piece-log.h"
 #include "shim/record.h"
 
 #include <nestbox/state.h>
@@ -25,7 +25,8 @@ typedef struct session session;
  * BUILDING   SETUP was sent. leaves by: SETUP_DONE -> BEGINNING, or RUNNING without a main command
  * BEGINNING  the main command was sent. leaves by: SPAWNED -> RUNNING
  * RUNNING    execs are taken
- * ENDING     the main command was asked to end: its stop signal was sent, or it was killed. leaves by: its EXITED, time -> CLOSING
+ * ENDING     main command and execs were asked to end, or killed. leaves by: the main command's EXITED, the last exec's where there is no
+ *            main command, time -> CLOSING
  * CLOSING    SHUTDOWN was sent. leaves by: GOODBYE, time -> HALTING
  * HALTING    the machine was asked to end, or killed. leaves by: on_ended -> OVER
  * OVER       the machine is gone, the record says how; the loop ends
@@ -67,12 +68,13 @@ typedef struct shim {
     msg_exited main_exit; /* valid once the record has an exit */
     int failure;          /* NB_E_... of what the box could not survive, else 0 */
     char failure_message[NB_ERROR_MESSAGE_SIZE];
-    main_log main_log;
+    piece_log main_log, exec_log;
     client *clients;
     size_t client_count;
     client *launcher; /* who waits for LAUNCHED; NULL once answered or gone */
     session *sessions;
-    size_t session_count;
+    size_t session_count;     /* of those that have not ended */
+    size_t kept_output_bytes; /* of execs that nobody is attached to */
     uint32_t next_exec_id;
     loop_fd server_watcher;
     loop_fd owner_watcher;
@@ -95,6 +97,9 @@ void shim_main_ended(shim *s, const msg_exited *exited);
 /* The main command runs, or could not. */
 void shim_main_spawned(shim *s);
 void shim_main_failed(shim *s, const msg_spawn_failed *failed);
+
+/* An exec has ended, and its clients were told. */
+void shim_session_ended(shim *s);
 
 /* Ends everything now: something went wrong that the box cannot survive. */
 void shim_fail(shim *s, int code, const char *message);

@@ -14,9 +14,14 @@
 
 /* A data frame: what one read of a pipe gives, and little enough that a control frame never waits long behind it. */
 #define WIRE_DATA_MAX_BYTES (64u << 10)
-/* execve(2) takes a quarter of the stack limit (2 MiB of the usual 8) for arguments and environment together: half each. */
-#define WIRE_ARGV_MAX_BYTES (1u << 20)
-#define WIRE_ENV_MAX_BYTES (1u << 20)
+/* execve(2) takes a quarter of the stack limit (2 MiB of the usual 8) for arguments and environment together: neither can be longer. */
+#define WIRE_ARGV_MAX_BYTES (2u << 20)
+#define WIRE_ENV_MAX_BYTES (2u << 20)
+/* As much of an exec's arguments as a list shows. */
+#define WIRE_SHOWN_ARGV_MAX_BYTES 1024u
+/* A resource limit (wire/rlimits.h), and as many as there are resources. */
+#define WIRE_RLIMIT_BYTES 17u
+#define WIRE_RLIMITS_MAX_BYTES (16u * 17u)
 /* PATH_MAX, without its NUL. */
 #define WIRE_PATH_MAX_BYTES 4095u
 /* Names, references, ids, user specifications: generous beyond any real one. */
@@ -24,7 +29,7 @@
 /* Sentences for people, nb_error's message. */
 #define WIRE_TEXT_MAX_BYTES 4096u
 /* What a control message can take at most: IMPORTED with four lists, and room for its small fields. */
-#define WIRE_CONTROL_MAX_BYTES (4u * (1u << 20) + (64u << 10))
+#define WIRE_CONTROL_MAX_BYTES (4u * (2u << 20) + (64u << 10))
 /* Enough to seed the kernel's generator (256 bits) twice. */
 #define WIRE_ENTROPY_BYTES 64u
 
@@ -38,6 +43,13 @@
 
 /* signal(7): the last real-time signal. */
 #define WIRE_SIGNAL_MAX 64
+
+/* Between an exec's SIGTERM and SIGKILL, and for its terminal's hand-over, unless it was asked for otherwise. */
+#define WIRE_GRACE_DEFAULT_MS 2000u
+#define WIRE_CONSOLE_TIMEOUT_DEFAULT_MS 30000u
+
+/* proc(5), oom_score_adj. */
+#define WIRE_OOM_SCORE_ADJ_MAX 1000
 
 #define WIRE_MAIN_EXEC_ID 1u
 /* Two bits of a channel number name the stream. */
@@ -53,6 +65,18 @@ enum {
     WIRE_SPAWN_TTY = 1 << 0,
     WIRE_SPAWN_STDIN = 1 << 1,    /* stdin comes over the link; otherwise it is /dev/null */
     WIRE_SPAWN_MAKE_CWD = 1 << 2, /* the working directory is made where it is missing (main commands) */
+    WIRE_SPAWN_NO_NEW_PRIVILEGES = 1 << 3,
+    WIRE_SPAWN_DETACHED = 1 << 4, /* its client does not want its streams, only its end */
+};
+
+enum {
+    WIRE_ATTACH_WATCH = 1 << 0, /* no streams */
+};
+
+enum {
+    WIRE_INFO_RUNNING = 1 << 0,
+    WIRE_INFO_ATTACHED = 1 << 1, /* somebody has its streams */
+    WIRE_INFO_TTY = 1 << 2,
 };
 
 enum {
@@ -87,7 +111,8 @@ enum {
     X(WIRE_STEP_IDENTITY, 6, "take on the user's identity")  \
     X(WIRE_STEP_DIRECTORY, 7, "enter the working directory") \
     X(WIRE_STEP_EXECUTE, 8, "execute the program")           \
-    X(WIRE_STEP_CONTAINER, 9, "reach the container")
+    X(WIRE_STEP_CONTAINER, 9, "reach the container")         \
+    X(WIRE_STEP_LIMITS, 10, "set the resource limits")
 
 enum wire_step {
 #define WIRE_STEP_ENUM(name, number, text) name = number,

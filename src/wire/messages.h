@@ -44,7 +44,9 @@ enum wire_direction {
 #define WIRE_SETUP_DONE(F) F(u32, container_pid, 0)
 #define WIRE_SETUP_FAILED(F) F(i32, error, 0) F(str, message, WIRE_TEXT_MAX_BYTES)
 
-/* A process. spawn_flags: WIRE_SPAWN_... The box's main command has exec id WIRE_MAIN_EXEC_ID. */
+/* A process. spawn_flags: WIRE_SPAWN_... The box's main command has exec id WIRE_MAIN_EXEC_ID. timeout_ms 0: none; grace_ms: between SIGTERM
+ * and SIGKILL when it is over; console_timeout_ms: how long its terminal's hand-over may take. cap_add and cap_drop: bit N is capability N,
+ * over the default set, dropped before added. limits: wire/rlimits.h. */
 #define WIRE_SPAWN(F)                  \
     F(u32, exec_id, 0)                 \
     F(u8, spawn_flags, 0)              \
@@ -54,14 +56,21 @@ enum wire_direction {
     F(strv, env, WIRE_ENV_MAX_BYTES)   \
     F(str, cwd, WIRE_PATH_MAX_BYTES)   \
     F(str, user, WIRE_NAME_MAX_BYTES)  \
-    F(u64, timeout_ms, 0)
+    F(u64, timeout_ms, 0)              \
+    F(u32, grace_ms, 0)                \
+    F(u32, console_timeout_ms, 0)      \
+    F(i32, oom_score_adj, 0)           \
+    F(u64, cap_add, 0)                 \
+    F(u64, cap_drop, 0)                \
+    F(bytes, limits, WIRE_RLIMITS_MAX_BYTES)
 
 /* pid: inside the box. */
 #define WIRE_SPAWNED(F) F(u32, exec_id, 0) F(u32, pid, 0)
 /* step: WIRE_STEP_..., where it failed; error: errno there. */
 #define WIRE_SPAWN_FAILED(F) F(u32, exec_id, 0) F(u8, step, 0) F(i32, error, 0)
 
-/* After the last byte of the exec's output. signal 0: exited by itself with code. exit_flags: WIRE_EXIT_... */
+/* After the last byte of the exec's output. signal 0: exited by itself with code. exit_flags: WIRE_EXIT_... Times are the host's wall clock,
+ * set by the shim. */
 #define WIRE_EXITED(F)        \
     F(u32, exec_id, 0)        \
     F(i32, code, 0)           \
@@ -69,9 +78,11 @@ enum wire_direction {
     F(u8, exit_flags, 0)      \
     F(u64, user_time_us, 0)   \
     F(u64, system_time_us, 0) \
-    F(u64, max_rss_bytes, 0)
+    F(u64, max_rss_bytes, 0)  \
+    F(u64, started_at_ms, 0)  \
+    F(u64, finished_at_ms, 0)
 
-/* whole_tree 1: SIGKILL to everything that came from the exec, signal is then ignored. */
+/* whole_tree 1: to everything that came from the exec; SIGKILL then leaves nothing of it, whatever it does meanwhile. */
 #define WIRE_SIGNAL(F) F(u32, exec_id, 0) F(u8, signal, 0) F(u8, whole_tree, 0)
 #define WIRE_RESIZE(F) F(u32, exec_id, 0) F(u16, columns, 0) F(u16, rows, 0)
 
@@ -112,9 +123,38 @@ enum wire_direction {
 /* Why a request of a client or an owner came to nothing; code: NB_E_... */
 #define WIRE_FAILED(F) F(i32, code, 0) F(i32, error, 0) F(str, message, WIRE_TEXT_MAX_BYTES) F(str, hint, WIRE_TEXT_MAX_BYTES)
 
-/* Asks to be connected to the streams of the main command. */
-#define WIRE_ATTACH(F) F(u32, exec_id, 0)
-#define WIRE_ATTACHED(F) F(u32, exec_id, 0)
+/* The client's exec runs; id is its name for later connections. */
+#define WIRE_BEGUN(F) F(u32, exec_id, 0) F(u32, pid, 0) F(str, id, WIRE_NAME_MAX_BYTES)
+
+/* Asks to be connected to an exec's streams, or with WIRE_ATTACH_WATCH only to hear how it ends. id "": the main command. */
+#define WIRE_ATTACH(F) F(str, id, WIRE_NAME_MAX_BYTES) F(u8, attach_flags, 0)
+/* spawn_flags: those that it was begun with, WIRE_SPAWN_STDIN only while its stdin is open. lost: bytes of each stream that came while nobody
+ * was attached and were too many to keep; what was kept follows as data. */
+#define WIRE_ATTACHED(F)            \
+    F(u32, exec_id, 0)              \
+    F(str, id, WIRE_NAME_MAX_BYTES) \
+    F(u8, spawn_flags, 0)           \
+    F(u64, lost_stdout_bytes, 0)    \
+    F(u64, lost_stderr_bytes, 0)
+
+/* Asks which execs there are; answered by an EXEC_INFO for each that has not ended, and LISTED. */
+#define WIRE_LIST(F) F(u8, reserved, 0)
+#define WIRE_LISTED(F) F(u32, count, 0)
+
+/* An exec. info_flags: WIRE_INFO_...; argv: its beginning. The log "execs.log" of a box's folder holds one for each that has ended. */
+#define WIRE_EXEC_INFO(F)                    \
+    F(str, id, WIRE_NAME_MAX_BYTES)          \
+    F(u8, info_flags, 0)                     \
+    F(u32, pid, 0)                           \
+    F(strv, argv, WIRE_SHOWN_ARGV_MAX_BYTES) \
+    F(u64, started_at_ms, 0)                 \
+    F(u64, finished_at_ms, 0)                \
+    F(i32, code, 0)                          \
+    F(u8, signal, 0)                         \
+    F(u8, exit_flags, 0)                     \
+    F(u64, user_time_us, 0)                  \
+    F(u64, system_time_us, 0)                \
+    F(u64, max_rss_bytes, 0)
 
 /* grace_ms UINT32_MAX: the box's own. The connection ends when the box has stopped. */
 #define WIRE_STOP(F) F(u32, grace_ms, 0)
@@ -204,7 +244,7 @@ enum wire_direction {
     M(msg_setup_done, wire_encode_setup_done, wire_decode_setup_done, 3, "SETUP_DONE", TO_HOST, WIRE_SETUP_DONE)                       \
     M(msg_setup_failed, wire_encode_setup_failed, wire_decode_setup_failed, 4, "SETUP_FAILED", TO_HOST, WIRE_SETUP_FAILED)             \
     M(msg_spawn, wire_encode_spawn, wire_decode_spawn, 5, "SPAWN", TO_GUEST | TO_SHIM, WIRE_SPAWN)                                     \
-    M(msg_spawned, wire_encode_spawned, wire_decode_spawned, 6, "SPAWNED", TO_HOST | TO_CLIENT, WIRE_SPAWNED)                          \
+    M(msg_spawned, wire_encode_spawned, wire_decode_spawned, 6, "SPAWNED", TO_HOST, WIRE_SPAWNED)                                      \
     M(msg_spawn_failed, wire_encode_spawn_failed, wire_decode_spawn_failed, 7, "SPAWN_FAILED", TO_HOST | TO_CLIENT, WIRE_SPAWN_FAILED) \
     M(msg_exited, wire_encode_exited, wire_decode_exited, 8, "EXITED", TO_HOST | TO_CLIENT, WIRE_EXITED)                               \
     M(msg_signal, wire_encode_signal, wire_decode_signal, 9, "SIGNAL", TO_GUEST | TO_SHIM, WIRE_SIGNAL)                                \
@@ -218,6 +258,10 @@ enum wire_direction {
     M(msg_attached, wire_encode_attached, wire_decode_attached, 24, "ATTACHED", TO_CLIENT, WIRE_ATTACHED)                              \
     M(msg_stop, wire_encode_stop, wire_decode_stop, 25, "STOP", TO_SHIM, WIRE_STOP)                                                    \
     M(msg_detach, wire_encode_detach, wire_decode_detach, 26, "DETACH", TO_SHIM, WIRE_DETACH)                                          \
+    M(msg_begun, wire_encode_begun, wire_decode_begun, 27, "BEGUN", TO_CLIENT, WIRE_BEGUN)                                             \
+    M(msg_list, wire_encode_list, wire_decode_list, 28, "LIST", TO_SHIM, WIRE_LIST)                                                    \
+    M(msg_listed, wire_encode_listed, wire_decode_listed, 29, "LISTED", TO_CLIENT, WIRE_LISTED)                                        \
+    M(msg_exec_info, wire_encode_exec_info, wire_decode_exec_info, 31, "EXEC_INFO", TO_CLIENT | ON_DISK, WIRE_EXEC_INFO)               \
     M(msg_record, wire_encode_record, wire_decode_record, 30, "RECORD", ON_DISK, WIRE_RECORD)                                          \
     M(msg_import, wire_encode_import, wire_decode_import, 40, "IMPORT", TO_WORKER, WIRE_IMPORT)                                        \
     M(msg_progress, wire_encode_progress, wire_decode_progress, 41, "PROGRESS", TO_OWNER, WIRE_PROGRESS)                               \

@@ -503,6 +503,10 @@ void native_settle(native *n) {
 uint32_t native_spawn(native *n, msg_spawn request) {
     if (request.exec_id == 0)
         request.exec_id = n->next_id++;
+    if (request.grace_ms == 0)
+        request.grace_ms = WIRE_GRACE_DEFAULT_MS;
+    if (request.console_timeout_ms == 0)
+        request.console_timeout_ms = WIRE_CONSOLE_TIMEOUT_DEFAULT_MS;
     if (request.env.bytes == 0)
         request.env = LIST("PATH=/bin:/usr/bin\0");
     if (request.columns == 0)

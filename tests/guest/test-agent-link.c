@@ -211,7 +211,7 @@ static void what_is_for_an_exec_that_just_ended_is_dropped(void **state) {
         assert_true(wire_frame_end(&frames, wire_channel(id, WIRE_STREAM_STDIN)));
         assert_true(wire_frame_credit(&frames, wire_channel(id, WIRE_STREAM_STDOUT), 100000));
         assert_true(wire_control(&frames, wire_encode_signal, (&(msg_signal){.exec_id = id, .signal = 9})));
-        assert_true(wire_control(&frames, wire_encode_signal, (&(msg_signal){.exec_id = id, .whole_tree = 1})));
+        assert_true(wire_control(&frames, wire_encode_signal, (&(msg_signal){.exec_id = id, .signal = SIGKILL, .whole_tree = 1})));
         assert_true(wire_control(&frames, wire_encode_resize, (&(msg_resize){.exec_id = id, .columns = 1, .rows = 1})));
     }
     native_send(n, &frames);

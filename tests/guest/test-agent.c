@@ -168,7 +168,7 @@ static void a_signal_reaches_the_process_and_a_kill_the_tree(void **state) {
     if (native_has_cgroup()) {
         id = native_shell(n, "sleep 86404 & (sleep 86404 & sleep 86404) & setsid sleep 86404 & echo ready; wait");
         native_wait_output(n, id, 6);
-        native_tell(n, wire_encode_signal, (&(msg_signal){.exec_id = id, .whole_tree = 1}));
+        native_tell(n, wire_encode_signal, (&(msg_signal){.exec_id = id, .signal = SIGKILL, .whole_tree = 1}));
         assert_int_equal(native_wait(n, id)->exit.signal, SIGKILL);
         wait_for_no_process("86404");
     }
@@ -183,7 +183,7 @@ static void after_a_kill_every_exec_is_born_alive(void **state) {
     }
     uint32_t id = native_shell(n, "echo ready; exec sleep 86407");
     native_wait_output(n, id, 6);
-    native_tell(n, wire_encode_signal, (&(msg_signal){.exec_id = id, .whole_tree = 1}));
+    native_tell(n, wire_encode_signal, (&(msg_signal){.exec_id = id, .signal = SIGKILL, .whole_tree = 1}));
     assert_int_equal(native_wait(n, id)->exit.signal, SIGKILL);
     native_settle(n);
     uint32_t first = n->next_id;
@@ -304,7 +304,7 @@ static void the_largest_arguments_go_through(void **state) {
     assert_true(strv_add(&argv, "sh") && strv_add(&argv, "-c") && strv_add(&argv, "echo $#; echo ${#1}") && strv_add(&argv, "sh"));
     while (buf_room(&argv) >= sizeof(word))
         assert_true(strv_add(&argv, word));
-    assert_output(native_wait(n, native_spawn(n, (msg_spawn){.argv = strv_of(&argv)})), 0, "10\n100000\n");
+    assert_output(native_wait(n, native_spawn(n, (msg_spawn){.argv = strv_of(&argv)})), 0, "20\n100000\n");
 }
 
 /* -------------------------------------------------------------------------------------------------------- terminals */

@@ -142,7 +142,7 @@ static void a_control_frame_may_be_its_maximum_and_no_more(void **state) {
     assert_non_null(bytes);
     for (size_t extra = 0; extra < 2; extra++) {
         CLEANUP(buf_done) buf to;
-        buf_init(&to, 8 << 20);
+        buf_init(&to, (size_t) 2 * WIRE_CONTROL_MAX_BYTES);
         assert_true(wire_frame_end(&to, wire_channel(1, 1)));
         size_t before = buf_length(&to), begin = wire_control_begin(&to);
         bool appended = buf_append(&to, bytes, WIRE_CONTROL_MAX_BYTES + extra);
