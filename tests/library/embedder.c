@@ -10,20 +10,25 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
+#include <locale.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define CHILDREN_MAX 4096
+/* As many statuses have to come for the test to mean something. */
+#define CHILDREN_MIN 1000
+#define LOCALE_SIZE 256
 #define FD_MAX 1024
 #define PAUSE_NS 2000000L
 
@@ -38,6 +43,8 @@ struct embedder {
     struct sigaction actions[NSIG];
     char folder[PATH_MAX];
     mode_t umask;
+    char locale[LOCALE_SIZE];
+    struct rlimit limits[RLIM_NLIMITS];
     bool open[FD_MAX];
     unsigned threads;
 };
@@ -137,6 +144,9 @@ embedder *embedder_begin(void) {
     if (!getcwd(e->folder, sizeof(e->folder)))
         abort();
     e->umask = current_umask();
+    (void) snprintf(e->locale, sizeof(e->locale), "%s", setlocale(LC_ALL, "C.UTF-8") ? setlocale(LC_ALL, NULL) : "");
+    for (int resource = 0; resource < RLIM_NLIMITS; resource++)
+        (void) getrlimit((enum __rlimit_resource) resource, &e->limits[resource]);
     for (int fd = 0; fd < FD_MAX; fd++)
         e->open[fd] = fcntl(fd, F_GETFD) >= 0;
     if (pthread_create(&e->reaper, NULL, reap_children, e) != 0 || pthread_create(&e->forker, NULL, fork_children, e) != 0)
@@ -161,6 +171,14 @@ static const char *compare(const embedder *e) {
         return "the working directory has changed";
     if (current_umask() != e->umask)
         return "the umask has changed";
+    if (strcmp(setlocale(LC_ALL, NULL), e->locale) != 0)
+        return "the locale has changed";
+    for (int resource = 0; resource < RLIM_NLIMITS; resource++) {
+        struct rlimit now = {0};
+        (void) getrlimit((enum __rlimit_resource) resource, &now);
+        if (now.rlim_cur != e->limits[resource].rlim_cur || now.rlim_max != e->limits[resource].rlim_max)
+            return "a resource limit has changed";
+    }
     if (count_threads() != e->threads)
         return "there are other threads than before";
     for (int fd = 0; fd < FD_MAX; fd++) {
@@ -175,6 +193,8 @@ static const char *compare(const embedder *e) {
 
 const char *embedder_end(embedder *e) {
     const char *changed = compare(e);
+    while (e->forked < CHILDREN_MIN)
+        take_pause();
     e->over = true;
     (void) pthread_join(e->forker, NULL);
     (void) pthread_join(e->reaper, NULL);
@@ -184,16 +204,9 @@ const char *embedder_end(embedder *e) {
         changed = e->fault;
     if (!changed && e->reaped != e->forked)
         changed = "a child of the program's own was reaped by somebody else";
-    if (!changed && (e->forked < 100 || child_signals == 0))
+    if (!changed && (e->forked < CHILDREN_MIN || child_signals == 0))
         changed = "the test itself had too few children";
+    (void) setlocale(LC_ALL, "C");
     free(e);
     return changed;
-}
-
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *place) {
-    return remove(path);
-}
-
-void remove_home(const char *path) {
-    (void) nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }

@@ -5,8 +5,6 @@
 #ifndef TEST_EMBEDDER_H
 #define TEST_EMBEDDER_H
 
-#include <nestbox/nestbox.h>
-
 typedef struct embedder embedder;
 
 /* Takes note of this process's state, and starts making children and reaping them with waitpid(-1). */
@@ -14,7 +12,5 @@ embedder *embedder_begin(void);
 
 /* Ends that and compares. NULL: nothing has changed and every child's status arrived; else what has. */
 const char *embedder_end(embedder *e);
-
-void remove_home(const char *path);
 
 #endif

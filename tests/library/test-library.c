@@ -5,6 +5,7 @@
  * A box takes seconds to boot, so all tests share one; the last two end it.
  */
 #include "embedder.h"
+#include "shared-box.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -14,118 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
+#include <sys/wait.h>
 #include <unistd.h>
-
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
-
-/* Far beyond what anything here takes on a busy machine without KVM. */
-#define WAIT_MS 60000
-#define OUTPUT_MAX_BYTES ((size_t) 8 << 20)
-
-static nb_runtime *runtime;
-static nb_box *box;
-static char home[] = "/tmp/nestbox-library-XXXXXX";
-
-/* Of the last call that had to succeed. */
-static nb_error problem;
-
-/* The call, which reports to &problem, must succeed; if not, its reason is the test's. */
-#define MUST(call)                                                       \
-    do {                                                                 \
-        int must_result = (call);                                        \
-        if (must_result < 0)                                             \
-            fail_msg("%s: %d: %s", #call, must_result, problem.message); \
-    } while (0)
-
-static int open_box(void **state) {
-    nb_runtime_options options = NB_RUNTIME_OPTIONS_INIT;
-    options.home = mkdtemp(home);
-    MUST(nb_runtime_open(&options, &runtime, &problem));
-    nb_box_options box_options = NB_BOX_OPTIONS_INIT;
-    box_options.image = "busybox";
-    box_options.name = "shared";
-    box_options.keep = true;
-    MUST(nb_box_create(runtime, &box_options, &box, &problem));
-    MUST(nb_box_start(box, NULL, NULL, &problem));
-    return 0;
-}
-
-static int close_box(void **state) {
-    (void) nb_box_remove(box, true, NULL);
-    nb_box_free(box);
-    nb_runtime_close(runtime);
-    remove_home(home);
-    return 0;
-}
-
-static nb_exec *start_with(nb_exec_options options, const char *script) {
-    const char *words[] = {"sh", "-c", script};
-    nb_exec *exec = NULL;
-    options.size = sizeof(options);
-    options.command = (nb_strings){words, 3};
-    MUST(nb_exec_start(box, &options, &exec, &problem));
-    return exec;
-}
-
-static nb_exec *start(const char *script) {
-    return start_with((nb_exec_options){0}, script);
-}
-
-typedef struct output {
-    char *bytes[2]; /* stdout, stderr; terminated */
-    size_t length[2];
-    bool ended[2];
-    nb_exit_status status;
-} output;
-
-static void output_free(output *o) {
-    free(o->bytes[0]);
-    free(o->bytes[1]);
-}
-
-static void take(output *o, const nb_event *event) {
-    int i = event->kind == NB_EVENT_STDOUT ? 0 : 1;
-    assert_false(o->ended[i]);
-    o->ended[i] = event->length == 0;
-    assert_true(o->length[i] + event->length < OUTPUT_MAX_BYTES);
-    char *larger = realloc(o->bytes[i], o->length[i] + event->length + 1);
-    assert_non_null(larger);
-    o->bytes[i] = larger;
-    if (event->length > 0)
-        memcpy(larger + o->length[i], event->bytes, event->length);
-    o->length[i] += event->length;
-    larger[o->length[i]] = '\0';
-}
-
-/* Takes what comes until @exec has ended. True: it has. False: nothing came in time. */
-static bool collect(nb_exec *exec, int64_t timeout_ms, output *o) {
-    for (;;) {
-        nb_event event = {0};
-        MUST(nb_exec_next(exec, timeout_ms, &event, &problem));
-        if (event.kind == NB_EVENT_NONE)
-            return false;
-        if (event.kind == NB_EVENT_EXITED) {
-            o->status = event.status;
-            return true;
-        }
-        if (event.kind != NB_EVENT_STDIN_ROOM)
-            take(o, &event);
-    }
-}
-
-static void expect(const char *script, int code, const char *out) {
-    nb_exec *exec = start(script);
-    output o = {0};
-    assert_true(collect(exec, WAIT_MS, &o));
-    assert_int_equal(o.status.code, code);
-    assert_string_equal(o.bytes[0] ? o.bytes[0] : "", out);
-    output_free(&o);
-    nb_exec_free(exec);
-}
 
 /* ------------------------------------------------------------------------------------------------- events and waits */
 
@@ -404,6 +295,62 @@ static void what_cannot_run_is_refused_by_kind(void **state) {
     expect_refused((nb_exec_options){0}, NULL, -NB_E_INVALID);
 }
 
+/* A request of one word of many, so that execve(2) takes what the library lets through. */
+static int start_long(size_t argv_bytes, size_t env_bytes, const char *directory, const char *user, nb_exec **ret_exec, nb_error *err) {
+    enum { WORD_BYTES = 100000 };
+    static char word[WORD_BYTES], last[WORD_BYTES], variable[WORD_BYTES], last_variable[WORD_BYTES];
+    const char *words[32] = {"true"}, *variables[32];
+    size_t word_count = 1, variable_count = 0;
+    memset(word, 'w', sizeof(word) - 1);
+    memset(variable, '=', sizeof(variable) - 1);
+    variable[0] = 'V';
+    for (argv_bytes -= sizeof("true"); argv_bytes > sizeof(word); argv_bytes -= sizeof(word))
+        words[word_count++] = word;
+    memset(last, 'l', argv_bytes - 1);
+    last[argv_bytes - 1] = '\0';
+    words[word_count++] = last;
+    for (; env_bytes > sizeof(variable); env_bytes -= sizeof(variable))
+        variables[variable_count++] = variable;
+    memset(last_variable, '=', sizeof(last_variable));
+    last_variable[0] = 'L';
+    last_variable[env_bytes - 1] = '\0';
+    variables[variable_count++] = last_variable;
+    nb_exec_options options = NB_EXEC_OPTIONS_INIT;
+    options.command = (nb_strings){words, word_count};
+    options.environment = (nb_strings){variables, variable_count};
+    options.working_directory = directory;
+    options.user = user;
+    return nb_exec_start(box, &options, ret_exec, err);
+}
+
+static void a_request_may_be_as_long_as_its_limits_and_no_longer(void **state) {
+    static char path[4097] = "/", name[1026];
+    const size_t list_max = (size_t) 1 << 20;
+    nb_exec *exec = NULL;
+    nb_error err;
+    for (size_t bytes = list_max - 1; bytes <= list_max; bytes++) {
+        MUST(start_long(bytes, 10, NULL, NULL, &exec, &problem));
+        assert_int_equal(wait_and_free(exec).code, 0);
+    }
+    exec = NULL;
+    assert_int_equal(start_long(list_max + 1, 10, NULL, NULL, &exec, &err), -NB_E_INVALID);
+    assert_non_null(strstr(err.message, "command"));
+    assert_int_equal(start_long(10, list_max + 1, NULL, NULL, &exec, &err), -NB_E_INVALID);
+    assert_non_null(strstr(err.message, "environment"));
+    /* A name that long is none, but that is for the box to say. */
+    memset(path, 'p', 4095);
+    path[0] = '/';
+    assert_int_equal(start_long(10, 10, path, NULL, &exec, &err), -NB_E_COMMAND_REFUSED);
+    path[4095] = 'p';
+    assert_int_equal(start_long(10, 10, path, NULL, &exec, &err), -NB_E_INVALID);
+    memset(name, 'n', 1024);
+    assert_int_equal(start_long(10, 10, NULL, name, &exec, &err), -NB_E_COMMAND_REFUSED);
+    name[1024] = 'n';
+    assert_int_equal(start_long(10, 10, NULL, name, &exec, &err), -NB_E_INVALID);
+    assert_null(exec);
+    expect("echo alive", 0, "alive\n");
+}
+
 static void bad_calls_are_errors_not_crashes(void **state) {
     nb_exec_options options = NB_EXEC_OPTIONS_INIT;
     nb_exec *exec = NULL, *running;
@@ -522,6 +469,60 @@ static void the_embedder_notices_nothing(void **state) {
     nb_exec_free(exec);
 }
 
+/* What a program without standard streams and with a deadly SIGPIPE does. Where it failed, or 0. */
+static int use_without_streams(void) {
+    nb_runtime_options options = NB_RUNTIME_OPTIONS_INIT;
+    nb_box_options box_options = NB_BOX_OPTIONS_INIT;
+    nb_exec_options exec_options = {.size = sizeof(exec_options), .open_stdin = true};
+    const char *words[] = {"sh", "-c", "read a; test \"$a\" = x && exit 5"};
+    static const char bytes[200000];
+    nb_runtime *own = NULL;
+    nb_box *made = NULL;
+    nb_exec *exec = NULL;
+    nb_exit_status status = {0};
+    size_t written = 0;
+    for (int fd = 0; fd < 3; fd++)
+        (void) close(fd);
+    (void) signal(SIGPIPE, SIG_DFL);
+    options.home = home;
+    box_options.image = "busybox";
+    box_options.keep = true;
+    exec_options.command = (nb_strings){words, 3};
+    if (nb_runtime_open(&options, &own, NULL) < 0)
+        return 1;
+    if (nb_box_create(own, &box_options, &made, NULL) < 0 || nb_box_start(made, NULL, NULL, NULL) < 0)
+        return 2;
+    if (nb_exec_start(made, &exec_options, &exec, NULL) < 0)
+        return 3;
+    if (nb_exec_write(exec, "x\n", 2, WAIT_MS, &written, NULL) < 0 || nb_exec_wait(exec, WAIT_MS, &status, NULL) < 0 || status.code != 5)
+        return 4;
+    nb_exec_free(exec);
+    words[2] = "sleep 86426";
+    if (nb_exec_start(made, &exec_options, &exec, NULL) < 0 || nb_box_stop(made, 0, NULL) < 0)
+        return 5;
+    /* The other end of its connection is closed by now. What was under way then may still be taken. */
+    int result = 0;
+    for (int i = 0; result == 0 && i < 10; i++)
+        result = nb_exec_write(exec, bytes, sizeof(bytes), WAIT_MS, &written, NULL);
+    if (result != -NB_E_STOPPED)
+        return 6;
+    nb_exec_free(exec);
+    if (nb_box_remove(made, false, NULL) < 0)
+        return 7;
+    nb_box_free(made);
+    nb_runtime_close(own);
+    return 0;
+}
+
+static void closed_standard_streams_and_a_deadly_sigpipe_are_survived(void **state) {
+    int status;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(use_without_streams());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 static void a_machine_that_dies_is_told_to_all_who_wait(void **state) {
     nb_box_info *info = NULL;
     nb_exit_status status = {.code = 77};
@@ -564,22 +565,6 @@ static void a_stopped_box_runs_nothing_and_starts_again(void **state) {
     nb_exec_free(exec);
 }
 
-/* Why there can be no box here, or NULL. */
-static const char *find_obstacle(void) {
-    nb_runtime_options options = NB_RUNTIME_OPTIONS_INIT;
-    nb_runtime *probe = NULL;
-    nb_info *info = NULL;
-    char folder[] = "/tmp/nestbox-library-XXXXXX";
-    options.home = mkdtemp(folder);
-    const char *why = "the library cannot say what it would use";
-    if (nb_runtime_open(&options, &probe, NULL) == 0 && nb_runtime_info(probe, &info, NULL) == 0)
-        why = !info->qemu ? "there is no QEMU" : !info->kernel ? "there is no guest kernel" : NULL;
-    nb_info_free(info);
-    nb_runtime_close(probe);
-    remove_home(folder);
-    return why;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_end_comes_after_the_last_output),
@@ -597,10 +582,12 @@ int main(void) {
         cmocka_unit_test(an_exec_that_is_let_go_goes_on),
         cmocka_unit_test(three_descriptors_and_no_more_reach_the_process),
         cmocka_unit_test(what_cannot_run_is_refused_by_kind),
+        cmocka_unit_test(a_request_may_be_as_long_as_its_limits_and_no_longer),
         cmocka_unit_test(bad_calls_are_errors_not_crashes),
         cmocka_unit_test(option_structs_of_other_versions_are_taken),
         cmocka_unit_test(a_home_is_open_twice_and_a_box_is_found_by_every_name),
         cmocka_unit_test(the_embedder_notices_nothing),
+        cmocka_unit_test(closed_standard_streams_and_a_deadly_sigpipe_are_survived),
         cmocka_unit_test(a_machine_that_dies_is_told_to_all_who_wait),
         cmocka_unit_test(a_stopped_box_runs_nothing_and_starts_again),
     };
