@@ -240,10 +240,10 @@ static void put_on_record(session *x) {
 
 static void send_exited(session *x, client *c) {
     const shim *s = x->shim;
+    nb_error why;
     if (client_was_failed(c))
         return;
     if (x->exited.exit_flags & WIRE_EXIT_STOPPED && s->failure) {
-        nb_error why;
         (void) nb_fail(&why, NB_E_BOX_GONE, 0, "%s", s->failure_message);
         client_fail(c, &why);
     } else {
@@ -321,9 +321,23 @@ void session_terminate_all(shim *s) {
     }
 }
 
+/* It was asked for, and the box was stopped before it ran. */
+static void refuse(session *x) {
+    const shim *s = x->shim;
+    nb_error why;
+    (void) nb_fail(&why, s->failure ? NB_E_BOX_GONE : NB_E_STOPPED, 0, "%s", s->failure ? s->failure_message : "the box was stopped");
+    if (asker(x) && !client_was_failed(asker(x)))
+        client_fail(asker(x), &why);
+    session_free(x);
+}
+
 void session_end_all(shim *s, const msg_exited *main_exited) {
     for (session *x = s->sessions, *next; x; x = next) {
         next = x->next;
+        if (x->state == SESSION_BEGINNING) {
+            refuse(x);
+            continue;
+        }
         if (x->state == SESSION_ENDED)
             continue;
         bool has_status = is_main(x) && main_exited;
