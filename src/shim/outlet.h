@@ -50,6 +50,12 @@ void outlet_attach(outlet *o, size_t *kept_total);
 /* It is gone: what waits is kept. The credit that the agent should be given now. */
 uint32_t outlet_abandon(outlet *o, size_t *kept_total);
 
+/* Drops what waits for the attached client. */
+static inline void outlet_cut_off(outlet *o) {
+    buf_clear(&o->queue);
+    o->ungranted = 0;
+}
+
 /* Everything has been passed on, the end too. */
 static inline bool outlet_is_over(const outlet *o) {
     return o->end_told;

@@ -341,6 +341,9 @@ void session_end_all(shim *s, const msg_exited *main_exited) {
         if (x->state == SESSION_ENDED)
             continue;
         bool has_status = is_main(x) && main_exited;
+        /* What its owner had no room for is cut off with it: the end is not to wait for a reader who only waits for the end. */
+        for (size_t i = 0; i < 2 && x->owner && !has_status; i++)
+            outlet_cut_off(&x->out[i]);
         end(x, has_status ? main_exited : &(msg_exited){.exit_flags = WIRE_EXIT_STOPPED});
     }
     /* Nobody can come any more for what is kept. */

@@ -286,7 +286,7 @@ static footprint measure(void) {
     nb_box_info *info = NULL;
     footprint f = {0};
     MUST(nb_box_inspect(box, &info, &problem));
-    f.processes = (unsigned) ask_number("ls -d /proc/[0-9]* | wc -l");
+    f.processes = (unsigned) ask_number("set -- /proc/[0-9]*; echo $#");
     f.zombies = (unsigned) ask_number("cat /proc/[0-9]*/stat 2>/dev/null | grep -c ') Z ' || :");
     f.machine_kib = ask_number("awk '/MemAvailable/ {print $2}' /proc/meminfo");
     f.own_fds = count_fds(getpid());
@@ -310,10 +310,10 @@ static void expect_no_more(const footprint *before, unsigned execs) {
         (void) usleep(10000);
         after = measure();
     }
-    assert_int_equal(after.own_fds, before->own_fds);
-    assert_int_equal(after.shim_fds, before->shim_fds);
+    assert_true(after.own_fds <= before->own_fds);
+    assert_true(after.shim_fds <= before->shim_fds);
     assert_int_equal(after.shim_zombies, 0);
-    assert_int_equal(after.processes, before->processes);
+    assert_true(after.processes <= before->processes);
     assert_int_equal(after.zombies, 0);
     assert_true(after.own_bytes < before->own_bytes + LEAK_BYTES(execs));
     assert_true(after.shim_bytes < before->shim_bytes + LEAK_BYTES(execs));
