@@ -202,6 +202,10 @@ typedef struct nb_box_options {
     bool init;                /* a small init above the main command, which reaps orphans */
     bool keep;                /* no main command: the box runs until it is stopped, whatever the image says */
     uint32_t boot_timeout_ms; /* from the machine's start to the guest's first word */
+    uint64_t timeout_ms;      /* of the main command and all that came from it: SIGTERM, 2 s later SIGKILL; 0: none */
+    /* As in nb_exec_options, for the main command; execs begin from them. */
+    nb_strings cap_add, cap_drop, ulimits;
+    bool no_new_privileges;
 } nb_box_options;
 #define NB_BOX_OPTIONS_INIT \
     { .size = sizeof(nb_box_options) }
@@ -269,7 +273,7 @@ typedef struct nb_box_info {
     bool has_exit; /* the main command has ended at least once: exit_code is meaningful */
     int exit_code; /* 0..255, 128 + signal when a signal ended it */
     int exit_signal;
-    bool oom_killed;
+    bool oom_killed, timed_out;
     const char *message;                                   /* why it FAILED or crashed; "" otherwise */
     uint64_t created_at_ms, started_at_ms, finished_at_ms; /* wall clock; 0: never */
     int64_t shim_pid, machine_pid;                         /* 0 when not running */
@@ -278,7 +282,9 @@ typedef struct nb_box_info {
     const char *working_directory, *user, *hostname, *stop_signal;
     uint64_t memory_bytes, disk_bytes;
     uint32_t cpus, pids_max, stop_timeout_ms;
-    bool tty, open_stdin, detach, auto_remove, init, keep;
+    bool tty, open_stdin, detach, auto_remove, init, keep, no_new_privileges;
+    nb_strings cap_add, cap_drop, ulimits;
+    uint64_t timeout_ms;     /* 0: none */
     const char *accelerator; /* of the last start, "" before the first */
     nb_timing timing;        /* of the last start */
 } nb_box_info;
@@ -322,13 +328,14 @@ typedef struct nb_exec_options {
     uint32_t grace_ms;             /* default NB_EXEC_GRACE_DEFAULT_MS */
     bool detach;                   /* nobody's streams: they are kept for who attaches later (nb_exec_open()), the last 256 KiB of each.
                                       The handle gives the end alone, and no hang-up follows its freeing */
-    nb_strings cap_add, cap_drop;  /* capabilities over the box's (Docker's default set), "NET_ADMIN", "CAP_NET_ADMIN" or "ALL"; dropped
+    nb_strings cap_add,
+        cap_drop; /* capabilities over the box's (its own over Docker's default set), "NET_ADMIN", "CAP_NET_ADMIN" or "ALL"; dropped
                                       first, then added. For root only: another user has none, as in Docker */
-    bool no_new_privileges;        /* setuid programs give none, PR_SET_NO_NEW_PRIVS */
-    int oom_score_adj;             /* -1000..1000, proc(5); higher is killed earlier */
-    nb_strings ulimits;            /* "NAME=SOFT[:HARD]", names of getrlimit(2) in lower case without RLIMIT_, "nofile=1024:4096"; -1 or
+    bool no_new_privileges;      /* setuid programs give none, PR_SET_NO_NEW_PRIVS */
+    int oom_score_adj;           /* -1000..1000, proc(5); higher is killed earlier */
+    nb_strings ulimits;          /* "NAME=SOFT[:HARD]", names of getrlimit(2) in lower case without RLIMIT_, "nofile=1024:4096"; -1 or
                                       "unlimited"; the kernel's defaults otherwise */
-    uint32_t console_timeout_ms;   /* how long opening its terminal may take; default NB_CONSOLE_TIMEOUT_DEFAULT_MS */
+    uint32_t console_timeout_ms; /* how long opening its terminal may take; default NB_CONSOLE_TIMEOUT_DEFAULT_MS */
 } nb_exec_options;
 #define NB_EXEC_GRACE_DEFAULT_MS 2000
 #define NB_CONSOLE_TIMEOUT_DEFAULT_MS 30000

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/size.h"
 #include "base/strv.h"
 #include "cli/environment.h"
 
@@ -15,14 +16,36 @@
 /* As long as the environment may be; labels share the record in the database. */
 #define LABELS_MAX_BYTES (1u << 20)
 
+/* Docker's spellings of the one option that there is; of several the last counts. */
+static int read_security_options(const opt_list *given, bool *ret_no_new_privileges, nb_error *err) {
+    static const struct {
+        const char *text;
+        bool value;
+    } spellings[] = {
+        {"no-new-privileges", true},        {"no-new-privileges=true", true},   {"no-new-privileges:true", true},
+        {"no-new-privileges=false", false}, {"no-new-privileges:false", false},
+    };
+    *ret_no_new_privileges = false;
+    for (size_t i = 0; i < given->count; i++) {
+        size_t at = 0;
+        while (at < ARRAY_LENGTH(spellings) && strcmp(given->items[i], spellings[at].text) != 0)
+            at++;
+        if (at == ARRAY_LENGTH(spellings))
+            return nb_fail(err, NB_E_INVALID, 0, "--security-opt '%s': only no-new-privileges is supported", given->items[i]);
+        *ret_no_new_privileges = spellings[at].value;
+    }
+    return 0;
+}
+
 int box_check(const box_arguments *box, nb_error *err) {
+    bool no_new_privileges;
     if (strcmp(box->network, "none") != 0)
         return nb_fail(err, NB_E_UNSUPPORTED, 0, "--network %s: not supported yet", box->network);
     if (strcmp(box->pull, "always") == 0)
         return nb_fail(err, NB_E_UNSUPPORTED, 0, "--pull always: not supported yet");
     if (box->stop_signal && nb_signal_number(box->stop_signal) == 0)
         return nb_fail(err, NB_E_INVALID, 0, "--stop-signal '%s': want a signal's name or number, such as TERM or 15", box->stop_signal);
-    return 0;
+    return read_security_options(&box->security_options, &no_new_privileges, err);
 }
 
 /* KEY alone is a label without a value. */
@@ -67,6 +90,11 @@ static int create(cli *c, const box_arguments *box, nb_box_options *options, int
     options->open_stdin = box->interactive;
     options->auto_remove = box->remove;
     options->init = box->init;
+    options->timeout_ms = box->timeout_ms > 0 ? (uint64_t) box->timeout_ms : 0;
+    options->cap_add = (nb_strings){box->cap_add.items, box->cap_add.count};
+    options->cap_drop = (nb_strings){box->cap_drop.items, box->cap_drop.count};
+    options->ulimits = (nb_strings){box->ulimits.items, box->ulimits.count};
+    (void) read_security_options(&box->security_options, &options->no_new_privileges, NULL); /* box_check() has looked at them */
     if (strcmp(box->pull, "never") == 0)
         r = check_present(c, options->image, err);
     if (r == 0)

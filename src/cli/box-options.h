@@ -10,10 +10,10 @@
 
 typedef struct box_arguments {
     const char *name, *working_directory, *user, *entrypoint, *hostname, *stop_signal, *pull, *network;
-    opt_list environment, environment_files, labels;
+    opt_list environment, environment_files, labels, cap_add, cap_drop, security_options, ulimits;
     uint64_t memory_bytes, disk_bytes;
     uint32_t cpus, pids_max;
-    int64_t stop_timeout_ms, boot_timeout_ms;
+    int64_t stop_timeout_ms, boot_timeout_ms, timeout_ms;
     bool remove, interactive, tty, init, quiet;
 } box_arguments;
 
@@ -38,14 +38,17 @@ typedef struct box_arguments {
         OPT_STRING('\0', "stop-signal", args, box.stop_signal, "SIGNAL", NULL, "what stop sends (default: the image's, else TERM)"),      \
         OPT_DURATION('\0', "stop-timeout", args, box.stop_timeout_ms, 1, UINT32_MAX, "10s", "how long stop waits before it kills"),       \
         OPT_DURATION('\0', "boot-timeout", args, box.boot_timeout_ms, 1, UINT32_MAX, "1m", "how long the machine may take to boot"),      \
+        OPT_DURATION('\0', "timeout", args, box.timeout_ms, 1, INT64_MAX, NULL, "then TERM, 2 s later KILL, and status 124"),             \
+        OPT_LIST('\0', "cap-add", args, box.cap_add, "CAPABILITY", "give a capability, or ALL"),                                          \
+        OPT_LIST('\0', "cap-drop", args, box.cap_drop, "CAPABILITY", "take a capability away, or ALL"),                                   \
+        OPT_LIST('\0', "security-opt", args, box.security_options, "OPTION", "no-new-privileges[=true|false]"),                           \
+        OPT_LIST('\0', "ulimit", args, box.ulimits, "NAME=SOFT[:HARD]", "set a resource limit"),                                          \
         OPT_CHOICE('\0', "pull", args, box.pull, "missing|always|never", "missing", "never: only an image that is already here"),         \
         OPT_CHOICE('\0', "network", args, box.network, "none|full|allow", "none", "network of the box"),                                  \
         OPT_FLAG('q', "quiet", args, box.quiet, "show no progress"), OPT_UNSUPPORTED('v', "volume", "SRC:DST"),                           \
         OPT_UNSUPPORTED('p', "publish", "HOST:BOX"), OPT_UNSUPPORTED('P', "publish-all", NULL),                                           \
         OPT_UNSUPPORTED('\0', "platform", "OS/ARCH"), OPT_UNSUPPORTED('\0', "tmpfs", "PATH"), OPT_UNSUPPORTED('\0', "allow", "RULE"),     \
         OPT_UNSUPPORTED('\0', "dns", "ADDRESS"), OPT_UNSUPPORTED('\0', "add-host", "NAME:ADDRESS"),                                       \
-        OPT_UNSUPPORTED('\0', "cap-add", "CAPABILITY"), OPT_UNSUPPORTED('\0', "cap-drop", "CAPABILITY"),                                  \
-        OPT_UNSUPPORTED('\0', "security-opt", "OPTION"), OPT_UNSUPPORTED('\0', "ulimit", "LIMIT"),                                        \
         OPT_UNSUPPORTED('\0', "restart", "POLICY"), OPT_UNSUPPORTED('\0', "health-cmd", "COMMAND"),                                       \
         OPT_UNSUPPORTED('\0', "health-interval", "DURATION"), OPT_UNSUPPORTED('\0', "health-timeout", "DURATION"),                        \
         OPT_UNSUPPORTED('\0', "health-retries", "N"), OPT_UNSUPPORTED('\0', "health-start-period", "DURATION"),                           \

@@ -73,8 +73,7 @@ static int exec_run(cli *c, void *command_args, int argc, char **argv) {
         return cli_fail(c, &err);
     if (args->detach)
         return printf("%s\n", nb_exec_id(exec)) < 0 ? STATUS_NESTBOX : STATUS_OK;
-    const session_options options = {
-        .feed_stdin = args->interactive, .tty = args->tty, .may_detach = args->interactive && args->tty, .timeout_ms = -1};
+    const session_options options = {.feed_stdin = args->interactive, .tty = args->tty, .may_detach = args->interactive && args->tty};
     session_result result = {SESSION_EXITED, STATUS_OK};
     r = session_run(exec, &options, &result, &err);
     if (r == 0 && result.end == SESSION_DETACHED)

@@ -14,13 +14,11 @@
 struct run_args {
     box_arguments box;
     bool detach, timing;
-    int64_t timeout_ms;
 };
 
 static const opt run_opts[] = {
     OPT_FLAG('d', "detach", struct run_args, detach, "print the box's id and leave it running"),
     BOX_OPTIONS(struct run_args),
-    OPT_DURATION('\0', "timeout", struct run_args, timeout_ms, 1, INT64_MAX, NULL, "then TERM, 2 s later KILL, and status 124"),
     OPT_FLAG('\0', "timing", struct run_args, timing, "tell on stderr how long each step of the start took"),
     OPT_END,
 };
@@ -65,10 +63,8 @@ static int run_detached(cli *c, const struct run_args *args, nb_box *box, nb_err
 }
 
 static int run_attached(const struct run_args *args, nb_box *box, session_result *ret_result, nb_error *err) {
-    const session_options options = {.feed_stdin = args->box.interactive,
-                                     .tty = args->box.tty,
-                                     .may_detach = args->box.interactive && args->box.tty,
-                                     .timeout_ms = args->timeout_ms};
+    const session_options options = {
+        .feed_stdin = args->box.interactive, .tty = args->box.tty, .may_detach = args->box.interactive && args->box.tty};
     nb_timing timing = {0};
     int r = attach_main(box, &options, args->timing ? &timing : NULL, ret_result, err);
     if (r == 0 && args->timing)
@@ -80,8 +76,6 @@ static int run_run(cli *c, void *command_args, int argc, char **argv) {
     const struct run_args *args = command_args;
     CLEANUP(cleanup_box) nb_box *box = NULL;
     nb_error err = {0};
-    if (args->detach && args->timeout_ms >= 0)
-        return cli_unsupported(c, "--timeout with --detach");
     if (box_check(&args->box, &err) < 0 || (args->box.tty && !args->detach && session_check_terminal(&err) < 0))
         return cli_usage(c, "%s", err.message);
     signals_note();

@@ -37,7 +37,7 @@ static int start_attached(cli *c, const struct start_args *args, const char *nam
     if (info->tty && args->interactive && session_check_terminal(&err) < 0)
         return cli_usage(c, "%s", err.message);
     bool feeds = args->interactive && info->open_stdin;
-    const session_options options = {.feed_stdin = feeds, .tty = info->tty, .may_detach = feeds && info->tty, .timeout_ms = -1};
+    const session_options options = {.feed_stdin = feeds, .tty = info->tty, .may_detach = feeds && info->tty};
     session_result result = {SESSION_EXITED, STATUS_OK};
     signals_note();
     r = attach_main(box, &options, NULL, &result, &err);

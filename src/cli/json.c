@@ -119,6 +119,7 @@ static void add_state(json_builder *b, const nb_box_info *box) {
     add(b, "exit_code", box->has_exit ? json_integer(box->exit_code) : json_null());
     add_number(b, "exit_signal", box->has_exit ? box->exit_signal : 0);
     add(b, "oom_killed", box->has_exit ? json_boolean(box->oom_killed) : json_null());
+    add(b, "timed_out", box->has_exit ? json_boolean(box->timed_out) : json_null());
     add_string(b, "message", box->message);
     add_time(b, "created_at", box->created_at_ms);
     add_time(b, "started_at", box->started_at_ms);
@@ -146,6 +147,11 @@ static void add_settings(json_builder *b, const nb_box_info *box) {
     add_bool(b, "auto_remove", box->auto_remove);
     add_bool(b, "init", box->init);
     add_bool(b, "keep", box->keep);
+    add_strings(b, "cap_add", box->cap_add);
+    add_strings(b, "cap_drop", box->cap_drop);
+    add_strings(b, "ulimits", box->ulimits);
+    add_bool(b, "no_new_privileges", box->no_new_privileges);
+    add(b, "timeout_ms", box->timeout_ms ? json_integer((json_int_t) box->timeout_ms) : json_null());
 }
 
 json_t *json_of_box(const nb_box_info *box) {

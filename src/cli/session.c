@@ -11,7 +11,6 @@
  *   At most one piece of output is held, in the exec's own memory. While it waits nb_exec_next() is not called, so the process is
  *   slowed down by the windows of the protocol and nothing here grows.
  *
- *   Killing has stages, and a deadline that means something else in each: see enum stage.
  */
 #include "cli/session.h"
 
@@ -30,18 +29,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Between SIGTERM and the kill, docs/cli-status.md. */
-#define TERM_GRACE_MS 2000
-
 /* A kill is answered in milliseconds, on a busy machine without KVM in a second. */
 #define KILL_WAIT_MS 3000
 
 #define STDIN_PIECE_SIZE 65536 /* a pipe's capacity */
-
-/* STAGE_RUNNING      nothing was asked of the process; deadline: its timeout
- * STAGE_TERMINATING  the timeout passed, SIGTERM was sent; deadline: the kill
- * STAGE_KILLED       it was killed, for the reason in killed_status; deadline: we leave */
-typedef enum stage { STAGE_RUNNING, STAGE_TERMINATING, STAGE_KILLED } stage;
 
 typedef enum input_state {
     INPUT_OPEN,    /* read when there is room for it */
@@ -56,9 +47,8 @@ typedef struct session {
     terminal terminal;
     detach_filter filter;
 
-    stage stage;
-    deadline deadline;
-    int killed_status;   /* what we say when the end is not seen; 0: we killed nothing */
+    int killed_status;   /* 0: we killed nothing; else what we say when its end is not seen */
+    deadline leave_at;   /* after a kill, if its end is not seen by then */
     bool output_closed;  /* nobody reads: output is dropped */
     unsigned interrupts; /* SIGINTs so far */
 
@@ -81,30 +71,11 @@ static void finish(session *s, session_end end, int status) {
 
 /* @status  what is said when its end is not seen. An error is left to nb_exec_next(), which meets the same one. */
 static void kill_process(session *s, int status) {
-    if (s->killed_status == 0)
-        s->killed_status = status;
-    if (s->stage == STAGE_KILLED)
+    if (s->killed_status)
         return;
     (void) nb_exec_kill(s->exec, NULL);
-    s->stage = STAGE_KILLED;
-    s->deadline = deadline_in(KILL_WAIT_MS);
-}
-
-static void on_deadline(session *s) {
-    switch (s->stage) {
-    case STAGE_RUNNING:
-        (void) nb_exec_signal(s->exec, SIGTERM, NULL);
-        s->killed_status = STATUS_TIMED_OUT;
-        s->stage = STAGE_TERMINATING;
-        s->deadline = deadline_in(TERM_GRACE_MS);
-        return;
-    case STAGE_TERMINATING:
-        kill_process(s, STATUS_TIMED_OUT);
-        return;
-    case STAGE_KILLED:
-        finish(s, SESSION_LEFT, s->killed_status);
-        return;
-    }
+    s->killed_status = status;
+    s->leave_at = deadline_in(KILL_WAIT_MS);
 }
 
 static void pass_size(const session *s) {
@@ -118,7 +89,7 @@ static void on_signal(session *s, int number) {
         pass_size(s);
     } else if (number != SIGINT || s->interrupts++ == 0) {
         (void) nb_exec_signal(s->exec, number, NULL);
-    } else if (s->stage == STAGE_KILLED) {
+    } else if (s->killed_status) {
         finish(s, SESSION_LEFT, s->killed_status);
     } else {
         kill_process(s, STATUS_SIGNAL + SIGINT);
@@ -194,7 +165,7 @@ static void feed_input(session *s) {
 static void on_exited(session *s, const nb_exit_status *status) {
     if (s->output_closed)
         finish(s, SESSION_CLOSED, STATUS_SIGNAL + SIGPIPE);
-    else if (status->timed_out || s->killed_status == STATUS_TIMED_OUT)
+    else if (status->timed_out)
         finish(s, SESSION_EXITED, STATUS_TIMED_OUT);
     else
         finish(s, SESSION_EXITED, status->code);
@@ -240,10 +211,10 @@ static int wait_and_serve(session *s, nb_error *err) {
         {.fd = has_output ? s->output_fd : -1, .events = POLLOUT},
     };
     const struct pollfd *signals = &polled[0], *input = &polled[2], *output = &polled[3];
-    if (poll(polled, sizeof(polled) / sizeof(polled[0]), deadline_left_ms(s->deadline)) < 0 && errno != EINTR)
+    if (poll(polled, sizeof(polled) / sizeof(polled[0]), deadline_left_ms(s->leave_at)) < 0 && errno != EINTR)
         return nb_fail(err, NB_E_INTERNAL, errno, "wait for the command");
-    if (deadline_passed(s->deadline))
-        on_deadline(s);
+    if (deadline_passed(s->leave_at))
+        finish(s, SESSION_LEFT, s->killed_status);
     for (int number; signals->revents && !s->is_over && (number = signals_next(&s->signals)) != 0;)
         on_signal(s, number);
     int r = 0;
@@ -275,7 +246,7 @@ int session_check_terminal(nb_error *err) {
 }
 
 int session_run(nb_exec *exec, const session_options *options, session_result *ret_result, nb_error *err) {
-    session s = {.exec = exec, .options = options, .signals = {.fd = -1}, .deadline = deadline_in(options->timeout_ms)};
+    session s = {.exec = exec, .options = options, .signals = {.fd = -1}, .leave_at = deadline_in(-1)};
     s.input = options->feed_stdin ? INPUT_OPEN : INPUT_FINISHED;
     int r = signals_take(&s.signals, err);
     if (r < 0)

@@ -11,17 +11,16 @@
 #include <nestbox/nestbox.h>
 
 typedef struct session_options {
-    bool feed_stdin;    /* read stdin for the process; otherwise it is never touched */
-    bool tty;           /* the process has a terminal: raw mode while stdin is fed, and the window's size is passed on */
-    bool may_detach;    /* Ctrl-P Ctrl-Q leaves the process running; needs tty and feed_stdin */
-    int64_t timeout_ms; /* then SIGTERM, 2 s later the kill; -1: none */
+    bool feed_stdin; /* read stdin for the process; otherwise it is never touched */
+    bool tty;        /* the process has a terminal: raw mode while stdin is fed, and the window's size is passed on */
+    bool may_detach; /* Ctrl-P Ctrl-Q leaves the process running; needs tty and feed_stdin */
 } session_options;
 
 typedef enum session_end {
-    SESSION_EXITED,   /* the status is that of the process, or 124 after the timeout */
+    SESSION_EXITED,   /* the status is that of the process, or 124 after its timeout */
     SESSION_DETACHED, /* it runs on; status 0 */
     SESSION_CLOSED,   /* nobody reads our output any more; it was killed; status 141, as if we had died of SIGPIPE */
-    SESSION_LEFT,     /* it was killed, and no end of it was seen in time; status 124, 130 or 141 */
+    SESSION_LEFT,     /* it was killed, and no end of it was seen in time; status 130 or 141 */
 } session_end;
 
 typedef struct session_result {

@@ -18,6 +18,7 @@
 #include "machine/qcow2.h"
 #include "runtime/image.h"
 #include "runtime/options.h"
+#include "runtime/privileges.h"
 #include "wire/limits.h"
 
 #include <errno.h>
@@ -102,15 +103,56 @@ static int merge_environment(const nb_box_options *o, const image_record *image,
     return result;
 }
 
-/* Fills @box from the options and the image; the lists point into the buffers. */
-static int merge(const nb_box_options *o, const image_record *image, const char *id, buf *argv, buf *env, buf *labels, box_record *box,
-                 nb_error *err) {
-    int result = o->keep ? 0 : merge_command(o, image, argv, err);
+/* What a box's record points to. */
+typedef struct box_lists {
+    buf argv, env, labels, cap_add, cap_drop, ulimits;
+} box_lists;
+
+static void box_lists_init(box_lists *l) {
+    buf_init(&l->argv, WIRE_ARGV_MAX_BYTES);
+    buf_init(&l->env, WIRE_ENV_MAX_BYTES);
+    buf_init(&l->labels, WIRE_ENV_MAX_BYTES);
+    buf_init(&l->cap_add, OPTIONS_LIST_MAX_BYTES);
+    buf_init(&l->cap_drop, OPTIONS_LIST_MAX_BYTES);
+    buf_init(&l->ulimits, OPTIONS_LIST_MAX_BYTES);
+}
+
+static void box_lists_done(box_lists *l) {
+    buf_done(&l->argv);
+    buf_done(&l->env);
+    buf_done(&l->labels);
+    buf_done(&l->cap_add);
+    buf_done(&l->cap_drop);
+    buf_done(&l->ulimits);
+}
+
+/* Kept as they were given; that they can be used is found out now. */
+static int keep_privileges(const nb_box_options *o, box_lists *lists, nb_error *err) {
+    privileges tried = {0};
+    int result = options_add_strings(&lists->cap_add, o->cap_add, "capabilities to add", err);
+    if (result == 0)
+        result = options_add_strings(&lists->cap_drop, o->cap_drop, "capabilities to drop", err);
+    if (result == 0)
+        result = options_add_strings(&lists->ulimits, o->ulimits, "limits", err);
+    if (result == 0)
+        result = privileges_add(&tried, strv_of(&lists->cap_add), strv_of(&lists->cap_drop), strv_of(&lists->ulimits), false, err);
+    privileges_done(&tried);
+    return result;
+}
+
+static int fill_lists(const nb_box_options *o, const image_record *image, const char *hostname, box_lists *lists, nb_error *err) {
+    int result = o->keep ? 0 : merge_command(o, image, &lists->argv, err);
+    if (result == 0)
+        result = merge_environment(o, image, hostname, &lists->env, err);
+    if (result == 0)
+        result = options_add_strings(&lists->labels, o->labels, "labels", err);
+    return result == 0 ? keep_privileges(o, lists, err) : result;
+}
+
+/* Fills @box from the options and the image; the lists point into @lists. */
+static int merge(const nb_box_options *o, const image_record *image, const char *id, box_lists *lists, box_record *box, nb_error *err) {
     const char *hostname = o->hostname ? o->hostname : id;
-    if (result == 0)
-        result = merge_environment(o, image, hostname, env, err);
-    if (result == 0)
-        result = options_add_strings(labels, o->labels, "labels", err);
+    int result = fill_lists(o, image, hostname, lists, err);
     if (result < 0)
         return result;
     const char *stop_signal = o->stop_signal && *o->stop_signal ? o->stop_signal : image->stop_signal;
@@ -121,9 +163,12 @@ static int merge(const nb_box_options *o, const image_record *image, const char 
         .image = o->image,
         .image_id = image->id,
         .created_at_ms = clock_wall_ms(),
-        .argv = strv_of(argv),
-        .env = strv_of(env),
-        .labels = strv_of(labels),
+        .argv = strv_of(&lists->argv),
+        .env = strv_of(&lists->env),
+        .labels = strv_of(&lists->labels),
+        .cap_add = strv_of(&lists->cap_add),
+        .cap_drop = strv_of(&lists->cap_drop),
+        .ulimits = strv_of(&lists->ulimits),
         .cwd = o->working_directory ? o->working_directory
                : image->cwd[0]      ? image->cwd
                                     : "/",
@@ -142,6 +187,8 @@ static int merge(const nb_box_options *o, const image_record *image, const char 
         .auto_remove = o->auto_remove,
         .init = o->init,
         .keep = o->keep,
+        .no_new_privileges = o->no_new_privileges,
+        .timeout_ms = o->timeout_ms,
     };
     if (box->disk_bytes && box->disk_bytes < image->disk_bytes)
         return nb_fail(err, NB_E_INVALID, 0, "disk: %" PRIu64 " bytes are less than the image '%s' takes: %" PRIu64, box->disk_bytes,
@@ -214,21 +261,17 @@ int nb_box_create(nb_runtime *rt, const nb_box_options *options, nb_box **ret_bo
     arena a = {0};
     image_record image;
     box_record record;
-    buf argv, env, labels;
-    buf_init(&argv, WIRE_ARGV_MAX_BYTES);
-    buf_init(&env, WIRE_ENV_MAX_BYTES);
-    buf_init(&labels, WIRE_ENV_MAX_BYTES);
+    box_lists lists;
+    box_lists_init(&lists);
     result = id_generate(box->id) < 0 ? nb_fail(err, NB_E_INTERNAL, errno, "take random bytes from the kernel") : 0;
     (void) snprintf(box->called, sizeof(box->called), "%s", o.name ? o.name : box->id);
     if (result == 0)
         result = image_prepare(rt, o.image, NULL, &a, &image, err);
     if (result == 0)
-        result = merge(&o, &image, box->id, &argv, &env, &labels, &record, err);
+        result = merge(&o, &image, box->id, &lists, &record, err);
     if (result == 0)
         result = create(rt, &record, err);
-    buf_done(&argv);
-    buf_done(&env);
-    buf_done(&labels);
+    box_lists_done(&lists);
     arena_done(&a);
     if (result < 0)
         nb_box_free(box);

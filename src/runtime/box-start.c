@@ -23,6 +23,7 @@
 #include "runtime/image.h"
 #include "runtime/launch.h"
 #include "runtime/options.h"
+#include "runtime/privileges.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -81,13 +82,18 @@ static int find_parts(nb_runtime *rt, const box_record *box, start_parts *parts,
 }
 
 static uint8_t launch_flags(const box_record *box, const nb_start_options *o, bool attach) {
-    return (uint8_t) ((box->tty ? WIRE_LAUNCH_TTY : 0) | (box->open_stdin && attach ? WIRE_LAUNCH_STDIN : 0) |
-                      (box->detach || o->detach ? WIRE_LAUNCH_DETACH : 0) | (box->init ? WIRE_LAUNCH_INIT : 0) |
-                      (box->keep ? WIRE_LAUNCH_KEEP : 0) | (attach ? WIRE_LAUNCH_ATTACH : 0) | (box->auto_remove ? WIRE_LAUNCH_REMOVE : 0));
+    return (uint8_t) ((box->no_new_privileges ? WIRE_LAUNCH_NO_NEW_PRIVILEGES : 0) | (box->tty ? WIRE_LAUNCH_TTY : 0) |
+                      (box->open_stdin && attach ? WIRE_LAUNCH_STDIN : 0) | (box->detach || o->detach ? WIRE_LAUNCH_DETACH : 0) |
+                      (box->init ? WIRE_LAUNCH_INIT : 0) | (box->keep ? WIRE_LAUNCH_KEEP : 0) | (attach ? WIRE_LAUNCH_ATTACH : 0) |
+                      (box->auto_remove ? WIRE_LAUNCH_REMOVE : 0));
 }
 
 static int send_order(nb_runtime *rt, int socket, const box_record *box, const start_parts *parts, const nb_start_options *o, bool attach,
                       uint64_t requested_at_ns, buf *bytes, nb_error *err) {
+    CLEANUP(privileges_done) privileges allowed = {0};
+    int result = privileges_add(&allowed, box->cap_add, box->cap_drop, box->ulimits, box->no_new_privileges, err);
+    if (result < 0)
+        return result;
     msg_launch launch = {
         .box_id = wire_str(box->id),
         .qemu = wire_str(parts->qemu),
@@ -110,6 +116,10 @@ static int send_order(nb_runtime *rt, int socket, const box_record *box, const s
         .stop_signal = (uint8_t) box->stop_signal,
         .stop_timeout_ms = box->stop_timeout_ms,
         .boot_timeout_ms = box->boot_timeout_ms,
+        .timeout_ms = box->timeout_ms,
+        .cap_add = allowed.cap_add,
+        .cap_drop = allowed.cap_drop,
+        .limits = {buf_bytes(&allowed.limits), buf_length(&allowed.limits)},
         .requested_at_ns = requested_at_ns,
         .log_level = (uint8_t) (rt->log.write ? rt->log.max_level : LOG_LEVEL_INFO),
     };

@@ -68,12 +68,12 @@ static uint64_t mask_of(const char *name) {
     return strcasecmp(name, "ALL") == 0 ? all : 0;
 }
 
-int capability_mask(nb_strings names, uint64_t *ret_mask, nb_error *err) {
+int capability_mask(strv names, uint64_t *ret_mask, nb_error *err) {
     uint64_t mask = 0;
-    for (size_t i = 0; i < names.count; i++) {
-        uint64_t one = mask_of(names.items[i]);
+    for (const char *name = NULL; (name = strv_next(names, name));) {
+        uint64_t one = mask_of(name);
         if (!one)
-            return nb_fail_hint(err, nb_fail(err, NB_E_INVALID, 0, "capability '%s': there is none of that name", names.items[i]),
+            return nb_fail_hint(err, nb_fail(err, NB_E_INVALID, 0, "capability '%s': there is none of that name", name),
                                 "names are those of capabilities(7), with or without CAP_, and ALL");
         mask |= one;
     }

@@ -6,12 +6,11 @@
 #define RUNTIME_CAPABILITY_H
 
 #include "base/error.h"
-
-#include <nestbox/nestbox.h>
+#include "base/strv.h"
 
 #include <stdint.h>
 
 /* Names to a mask, bit N for capability N: "NET_ADMIN", "cap_net_admin", "ALL". -NB_E_INVALID, naming the name. */
-int capability_mask(nb_strings names, uint64_t *ret_mask, nb_error *err);
+int capability_mask(strv names, uint64_t *ret_mask, nb_error *err);
 
 #endif

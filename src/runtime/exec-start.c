@@ -7,11 +7,10 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "runtime/box.h"
-#include "runtime/capability.h"
 #include "runtime/channel.h"
 #include "runtime/connect.h"
 #include "runtime/options.h"
-#include "runtime/ulimit.h"
+#include "runtime/privileges.h"
 #include "wire/failure.h"
 
 #define DEFAULT_COLUMNS 80
@@ -19,9 +18,26 @@
 
 /* An exec's options in the forms that SPAWN has them in. */
 typedef struct exec_lists {
-    buf argv, given, env, limits;
-    uint64_t cap_add, cap_drop;
+    buf argv, given, env;
+    privileges privileges;
 } exec_lists;
+
+static int collect_privileges(const nb_exec_options *o, const box_record *box, privileges *ret_privileges, nb_error *err) {
+    buf lists[3];
+    const nb_strings strings[3] = {o->cap_add, o->cap_drop, o->ulimits};
+    static const char *const names[3] = {"capabilities to add", "capabilities to drop", "limits"};
+    int result = privileges_add(ret_privileges, box->cap_add, box->cap_drop, box->ulimits, box->no_new_privileges, err);
+    for (size_t i = 0; i < 3; i++) {
+        buf_init(&lists[i], OPTIONS_LIST_MAX_BYTES);
+        if (result == 0)
+            result = options_add_strings(&lists[i], strings[i], names[i], err);
+    }
+    if (result == 0)
+        result = privileges_add(ret_privileges, strv_of(&lists[0]), strv_of(&lists[1]), strv_of(&lists[2]), o->no_new_privileges, err);
+    for (size_t i = 0; i < 3; i++)
+        buf_done(&lists[i]);
+    return result;
+}
 
 static int make_lists(const nb_exec_options *o, const box_record *box, exec_lists *lists, nb_error *err) {
     int result = options_check_pairs(o->environment, "environment variable", err);
@@ -33,13 +49,7 @@ static int make_lists(const nb_exec_options *o, const box_record *box, exec_list
         result = nb_fail_oom(err);
     if (result == 0 && !strv_env_merge(&lists->env, box->env, strv_of(&lists->given)))
         result = nb_fail(err, NB_E_INVALID, 0, "use the environment: it is longer than %u bytes", WIRE_ENV_MAX_BYTES);
-    if (result == 0)
-        result = capability_mask(o->cap_add, &lists->cap_add, err);
-    if (result == 0)
-        result = capability_mask(o->cap_drop, &lists->cap_drop, err);
-    if (result == 0)
-        result = ulimit_pack(o->ulimits, &lists->limits, err);
-    return result;
+    return result == 0 ? collect_privileges(o, box, &lists->privileges, err) : result;
 }
 
 /* Asks for the exec, waits until it runs, and makes the handle of the connection.
@@ -74,9 +84,9 @@ static int ask_for_exec(int *socket, const msg_spawn *spawn, nb_exec **ret_exec,
     return result;
 }
 
-static uint8_t spawn_flags(const nb_exec_options *o) {
+static uint8_t spawn_flags(const nb_exec_options *o, const privileges *p) {
     return (uint8_t) ((o->tty ? WIRE_SPAWN_TTY : 0) | (o->open_stdin ? WIRE_SPAWN_STDIN : 0) | (o->detach ? WIRE_SPAWN_DETACHED : 0) |
-                      (o->no_new_privileges ? WIRE_SPAWN_NO_NEW_PRIVILEGES : 0));
+                      (p->no_new_privileges ? WIRE_SPAWN_NO_NEW_PRIVILEGES : 0));
 }
 
 static int start_exec(nb_box *box, const nb_exec_options *o, const box_record *record, nb_exec **ret_exec, nb_error *err) {
@@ -84,7 +94,6 @@ static int start_exec(nb_box *box, const nb_exec_options *o, const box_record *r
     buf_init(&lists.argv, WIRE_ARGV_MAX_BYTES);
     buf_init(&lists.given, WIRE_ENV_MAX_BYTES);
     buf_init(&lists.env, WIRE_ENV_MAX_BYTES);
-    buf_init(&lists.limits, WIRE_RLIMITS_MAX_BYTES);
     CLEANUP(cleanup_fd) int socket = -1;
     int result = make_lists(o, record, &lists, err);
     if (result == 0)
@@ -96,7 +105,7 @@ static int start_exec(nb_box *box, const nb_exec_options *o, const box_record *r
     }
     if (result >= 0) {
         msg_spawn spawn = {
-            .spawn_flags = spawn_flags(o),
+            .spawn_flags = spawn_flags(o, &lists.privileges),
             .columns = o->columns ? o->columns : DEFAULT_COLUMNS,
             .rows = o->rows ? o->rows : DEFAULT_ROWS,
             .argv = strv_of(&lists.argv),
@@ -107,16 +116,16 @@ static int start_exec(nb_box *box, const nb_exec_options *o, const box_record *r
             .grace_ms = o->grace_ms ? o->grace_ms : NB_EXEC_GRACE_DEFAULT_MS,
             .console_timeout_ms = o->console_timeout_ms ? o->console_timeout_ms : NB_CONSOLE_TIMEOUT_DEFAULT_MS,
             .oom_score_adj = o->oom_score_adj,
-            .cap_add = lists.cap_add,
-            .cap_drop = lists.cap_drop,
-            .limits = {buf_bytes(&lists.limits), buf_length(&lists.limits)},
+            .cap_add = lists.privileges.cap_add,
+            .cap_drop = lists.privileges.cap_drop,
+            .limits = {buf_bytes(&lists.privileges.limits), buf_length(&lists.privileges.limits)},
         };
         result = ask_for_exec(&socket, &spawn, ret_exec, err);
     }
     buf_done(&lists.argv);
     buf_done(&lists.given);
     buf_done(&lists.env);
-    buf_done(&lists.limits);
+    privileges_done(&lists.privileges);
     return result < 0 ? result : 0;
 }
 

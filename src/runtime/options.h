@@ -17,6 +17,9 @@
  * size_t size. NULL gives zeroes. -NB_E_INVALID: no size was set. -NB_E_UNSUPPORTED: something is set that we do not know. */
 int options_take(void *ours, size_t size, const void *theirs, const char *name, nb_error *err);
 
+/* Of a list of short words: capabilities, limits. */
+#define OPTIONS_LIST_MAX_BYTES 4096u
+
 /* [A-Za-z0-9][A-Za-z0-9_.-]{0,127} */
 bool name_is_valid(const char *name);
 

@@ -24,7 +24,7 @@
 #define STORE_LOOK_NS 5000000L
 
 /* PRAGMA user_version; grows with each change of the tables. */
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 /* "NESTBOX1": PRAGMA application_id, so that another program's database is not taken for ours. */
 #define APPLICATION_ID 0x4e455342
@@ -47,8 +47,8 @@ static const char schema[] =
     " created_at_ms INTEGER NOT NULL, argv BLOB, env BLOB, labels BLOB, cwd TEXT NOT NULL, user TEXT NOT NULL, hostname TEXT NOT NULL,"
     " memory_bytes INTEGER NOT NULL, disk_bytes INTEGER NOT NULL, cpus INTEGER NOT NULL, pids_max INTEGER NOT NULL,"
     " stop_signal INTEGER NOT NULL, stop_timeout_ms INTEGER NOT NULL, boot_timeout_ms INTEGER NOT NULL, tty INTEGER NOT NULL,"
-    " open_stdin INTEGER NOT NULL, detach INTEGER NOT NULL, auto_remove INTEGER NOT NULL, init INTEGER NOT NULL, keep INTEGER NOT NULL)"
-    " STRICT;"
+    " open_stdin INTEGER NOT NULL, detach INTEGER NOT NULL, auto_remove INTEGER NOT NULL, init INTEGER NOT NULL, keep INTEGER NOT NULL,"
+    " cap_add BLOB, cap_drop BLOB, ulimits BLOB, no_new_privileges INTEGER NOT NULL, timeout_ms INTEGER NOT NULL) STRICT;"
     "CREATE INDEX boxes_by_image ON boxes (image_id);";
 
 static void cleanup_statement(sqlite3_stmt **statement) {
@@ -236,7 +236,8 @@ static int query(store *s, const char *sql, const char *key, row_list *list, nb_
 
 #define BOX_COLUMNS                                                                                                                   \
     "id, coalesce(name, ''), image, image_id, created_at_ms, argv, env, labels, cwd, user, hostname, memory_bytes, disk_bytes, cpus," \
-    " pids_max, stop_signal, stop_timeout_ms, boot_timeout_ms, tty, open_stdin, detach, auto_remove, init, keep"
+    " pids_max, stop_signal, stop_timeout_ms, boot_timeout_ms, tty, open_stdin, detach, auto_remove, init, keep, cap_add, cap_drop,"  \
+    " ulimits, no_new_privileges, timeout_ms"
 
 static void read_box(sqlite3_stmt *row, arena *a, void *item) {
     *(box_record *) item = (box_record){
@@ -264,6 +265,11 @@ static void read_box(sqlite3_stmt *row, arena *a, void *item) {
         .auto_remove = sqlite3_column_int(row, 21),
         .init = sqlite3_column_int(row, 22),
         .keep = sqlite3_column_int(row, 23),
+        .cap_add = column_list(row, 24, a),
+        .cap_drop = column_list(row, 25, a),
+        .ulimits = column_list(row, 26, a),
+        .no_new_privileges = sqlite3_column_int(row, 27),
+        .timeout_ms = column_u64(row, 28),
     };
 }
 
@@ -279,14 +285,29 @@ static void bind_box(sqlite3_stmt *statement, const box_record *box) {
     bind_text(statement, 9, box->cwd);
     bind_text(statement, 10, box->user);
     bind_text(statement, 11, box->hostname);
+    bind_list(statement, 25, box->cap_add);
+    bind_list(statement, 26, box->cap_drop);
+    bind_list(statement, 27, box->ulimits);
     const struct {
         int at;
         uint64_t value;
     } numbers[] = {
-        {5, box->created_at_ms}, {12, box->memory_bytes}, {13, box->disk_bytes},      {14, box->cpus},
-        {15, box->pids_max},     {16, box->stop_signal},  {17, box->stop_timeout_ms}, {18, box->boot_timeout_ms},
-        {19, box->tty},          {20, box->open_stdin},   {21, box->detach},          {22, box->auto_remove},
-        {23, box->init},         {24, box->keep},
+        {5, box->created_at_ms},
+        {12, box->memory_bytes},
+        {13, box->disk_bytes},
+        {14, box->cpus},
+        {15, box->pids_max},
+        {16, box->stop_signal},
+        {17, box->stop_timeout_ms},
+        {18, box->boot_timeout_ms},
+        {19, box->tty},
+        {20, box->open_stdin},
+        {21, box->detach},
+        {22, box->auto_remove},
+        {23, box->init},
+        {24, box->keep},
+        {28, box->no_new_privileges},
+        {29, box->timeout_ms},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(numbers); i++)
         (void) sqlite3_bind_int64(statement, numbers[i].at, (sqlite3_int64) numbers[i].value);
@@ -298,7 +319,8 @@ static int add_box(store *s, const box_record *box, nb_error *err) {
         prepare(s,
                 "INSERT INTO boxes (id, name, image, image_id, created_at_ms, argv, env, labels, cwd, user, hostname, memory_bytes,"
                 " disk_bytes, cpus, pids_max, stop_signal, stop_timeout_ms, boot_timeout_ms, tty, open_stdin, detach, auto_remove,"
-                " init, keep) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                " init, keep, cap_add, cap_drop, ulimits, no_new_privileges, timeout_ms)"
+                " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 &statement, err);
     if (result < 0)
         return result;

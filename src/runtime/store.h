@@ -24,10 +24,12 @@ typedef struct box_record {
     const char *image, *image_id;
     uint64_t created_at_ms;
     strv argv, env, labels;
+    strv cap_add, cap_drop, ulimits; /* as they were given */
     const char *cwd, *user, *hostname;
     uint64_t memory_bytes, disk_bytes;
+    uint64_t timeout_ms;
     uint32_t cpus, pids_max, stop_signal, stop_timeout_ms, boot_timeout_ms;
-    bool tty, open_stdin, detach, auto_remove, init, keep;
+    bool tty, open_stdin, detach, auto_remove, init, keep, no_new_privileges;
 } box_record;
 
 typedef struct image_record {

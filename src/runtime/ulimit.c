@@ -59,18 +59,18 @@ static bool parse_limit(const char *text, wire_rlimit *ret_limit) {
     return false;
 }
 
-int ulimit_pack(nb_strings limits, buf *packed, nb_error *err) {
-    for (size_t i = 0; i < limits.count; i++) {
+int ulimit_pack(strv limits, buf *packed, nb_error *err) {
+    for (const char *text = NULL; (text = strv_next(limits, text));) {
         wire_rlimit limit;
         uint8_t bytes[WIRE_RLIMIT_BYTES];
-        if (!parse_limit(limits.items[i], &limit))
-            return nb_fail_hint(err, nb_fail(err, NB_E_INVALID, 0, "limit '%s': it is not NAME=SOFT[:HARD]", limits.items[i]),
+        if (!parse_limit(text, &limit))
+            return nb_fail_hint(err, nb_fail(err, NB_E_INVALID, 0, "limit '%s': it is not NAME=SOFT[:HARD]", text),
                                 "for example nofile=1024:4096, core=0 or nproc=unlimited");
         if (limit.soft > limit.hard)
-            return nb_fail(err, NB_E_INVALID, 0, "limit '%s': the soft limit is above the hard one", limits.items[i]);
+            return nb_fail(err, NB_E_INVALID, 0, "limit '%s': the soft limit is above the hard one", text);
         wire_rlimit_encode(bytes, &limit);
         if (!buf_append(packed, bytes, sizeof(bytes)))
-            return nb_fail(err, NB_E_INVALID, 0, "limit '%s': there are too many limits", limits.items[i]);
+            return nb_fail(err, NB_E_INVALID, 0, "limit '%s': there are too many limits", text);
     }
     return 0;
 }

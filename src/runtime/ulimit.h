@@ -7,10 +7,9 @@
 
 #include "base/buf.h"
 #include "base/error.h"
-
-#include <nestbox/nestbox.h>
+#include "base/strv.h"
 
 /* Appends each of "NAME=SOFT[:HARD]" to @packed in the form of wire/rlimits.h. -NB_E_INVALID, naming what is wrong with which. */
-int ulimit_pack(nb_strings limits, buf *packed, nb_error *err);
+int ulimit_pack(strv limits, buf *packed, nb_error *err);
 
 #endif

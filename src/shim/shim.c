@@ -333,16 +333,22 @@ static void begin_main(shim *s) {
     }
     msg_spawn spawn = {
         .exec_id = WIRE_MAIN_EXEC_ID,
-        .spawn_flags = (uint8_t) ((launch->launch_flags & WIRE_LAUNCH_TTY ? WIRE_SPAWN_TTY : 0) |
-                                  (launch->launch_flags & WIRE_LAUNCH_STDIN ? WIRE_SPAWN_STDIN : 0) | WIRE_SPAWN_MAKE_CWD),
+        .spawn_flags =
+            (uint8_t) ((launch->launch_flags & WIRE_LAUNCH_TTY ? WIRE_SPAWN_TTY : 0) |
+                       (launch->launch_flags & WIRE_LAUNCH_STDIN ? WIRE_SPAWN_STDIN : 0) |
+                       (launch->launch_flags & WIRE_LAUNCH_NO_NEW_PRIVILEGES ? WIRE_SPAWN_NO_NEW_PRIVILEGES : 0) | WIRE_SPAWN_MAKE_CWD),
         .columns = launch->columns,
         .rows = launch->rows,
         .argv = launch->argv,
         .env = launch->env,
         .cwd = launch->cwd,
         .user = launch->user,
+        .timeout_ms = launch->timeout_ms,
         .grace_ms = WIRE_GRACE_DEFAULT_MS,
         .console_timeout_ms = WIRE_CONSOLE_TIMEOUT_DEFAULT_MS,
+        .cap_add = launch->cap_add,
+        .cap_drop = launch->cap_drop,
+        .limits = launch->limits,
     };
     set_state(s, SHIM_BEGINNING);
     loop_timer_start(&s->step_timer, BEGIN_TIMEOUT_MS);

@@ -98,6 +98,7 @@ enum {
     WIRE_LAUNCH_KEEP = 1 << 4,   /* no main command */
     WIRE_LAUNCH_ATTACH = 1 << 5, /* this connection gets the main command's streams */
     WIRE_LAUNCH_REMOVE = 1 << 6, /* the box's folder goes when it stops */
+    WIRE_LAUNCH_NO_NEW_PRIVILEGES = 1 << 7,
 };
 
 /* Where a spawn failed, in the order of the steps. */

@@ -114,6 +114,10 @@ enum wire_direction {
     F(u8, stop_signal, 0)                    \
     F(u32, stop_timeout_ms, 0)               \
     F(u32, boot_timeout_ms, 0)               \
+    F(u64, timeout_ms, 0)                    \
+    F(u64, cap_add, 0)                       \
+    F(u64, cap_drop, 0)                      \
+    F(bytes, limits, WIRE_RLIMITS_MAX_BYTES) \
     F(u64, requested_at_ns, 0)               \
     F(u8, log_level, 0)
 

@@ -282,9 +282,9 @@ static void a_newer_home_is_refused_and_left_alone(void **state) {
     bench *b = *state;
     store_close(b->s);
     b->s = NULL;
-    run_sql(b->path, "PRAGMA user_version = 2");
+    run_sql(b->path, "PRAGMA user_version = 3");
     expect_refused(b, "newer Nestbox");
-    run_sql(b->path, "PRAGMA user_version = 1");
+    run_sql(b->path, "PRAGMA user_version = 2");
     assert_int_equal(store_open(b->path, &b->s, NULL), 0);
 }
 
