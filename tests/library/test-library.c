@@ -486,7 +486,7 @@ static int use_without_streams(void) {
     size_t written = 0;
     for (int fd = 0; fd < 3; fd++)
         (void) close(fd);
-    (void) signal(SIGPIPE, SIG_DFL);
+    (void) sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
     options.home = home;
     box_options.image = "busybox";
     box_options.keep = true;
