@@ -196,7 +196,7 @@ typedef struct nb_box_options {
     const char *stop_signal;  /* "TERM", "SIGINT", "15"; default the image's, else TERM */
     uint32_t stop_timeout_ms; /* between the stop signal and the kill */
     bool tty;                 /* the main command gets a terminal */
-    bool open_stdin;          /* the main command's stdin comes from who attaches; otherwise it is /dev/null */
+    bool open_stdin;          /* the main command's stdin comes from who attaches, and is open until then; otherwise it is /dev/null */
     bool detach;              /* outlives the program that starts it */
     bool auto_remove;         /* removed when it stops */
     bool init;                /* a small init above the main command, which reaps orphans */

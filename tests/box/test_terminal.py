@@ -85,6 +85,15 @@ def test_s18_a_terminal_has_everything_a_terminal_has(box):
         assert terminal.is_as_before()
 
 
+def test_s18_the_command_leads_a_session_on_its_terminal(box):
+    # pid, group, session and foreground group of the terminal are all its own.
+    script = 'read pid name state parent group session terminal foreground rest </proc/self/stat; ' \
+             '[ $pid = $$ ] && [ $group = $pid ] && [ $session = $pid ] && [ $foreground = $pid ] && [ $terminal != 0 ] && echo leader'
+    with on_terminal(box, 'sh', '-c', script) as terminal:
+        assert terminal.end() == 0
+        assert terminal.seen == b'leader\r\n'
+
+
 def test_s18_without_t_there_is_no_terminal(box):
     assert box.exec('test', '-t', '0').code == 1
     assert box.exec('test', '-t', '1').code == 1
@@ -156,6 +165,22 @@ def test_s20_a_client_that_is_killed_hangs_up(box):
         terminal.process.kill()
         terminal.end()
     wait_until('shell and child are gone', lambda: not box.lives('/tmp/shell') and not box.lives('/tmp/child'), timeout=20)
+
+
+def test_s20_a_detached_main_command_is_not_hung_up(nb):
+    script = 'trap "echo hung up" HUP; echo ready; while :; do sleep 0.1; done'
+    nb.ok('run', '-d', '-i', '-t', '--name', 'b', 'busybox', 'sh', '-c', script)
+    nb.wait_for_log('b', b'ready')
+    for _ in range(2):
+        with Terminal(nb, 'start', '-a', '-i', 'b') as terminal:
+            # Attached once it is raw: what is typed now comes back from the terminal in the box.
+            wait_until('the client is attached', lambda: not terminal.is_as_before())
+            terminal.type(b'typed')
+            terminal.expect(b'typed')
+            terminal.process.kill()
+    assert nb.ok('exec', 'b', 'sleep', '0.5').code == 0
+    assert nb.state('b') == 'running'
+    assert b'hung up' not in nb.ok('logs', 'b').out
 
 
 def test_raw_mode_is_undone_after_a_signal(box):
