@@ -30,16 +30,18 @@ def test_s07_sixteen_at_once_on_one_processor(box):
         check_round(box, 16, number)
 
 
-def test_s07_sixteen_at_once_on_two_processors(nb):
+def test_s07_many_at_once_on_two_processors(nb):
     box = nb.running_box('--cpus', '2')
     assert box.exec('nproc').text == '2'
     for number in range(rounds(4, 100)):
         check_round(box, 16, number)
+    for number in range(rounds(1, 100)):
+        check_round(box, 64, number)
 
 
 @pytest.mark.parametrize('count', [64, 256])
 def test_s07_many_at_once(box, count):
-    for number in range(rounds(1, 10)):
+    for number in range(rounds(1, 100 if count == 64 else 10)):
         check_round(box, count, number)
 
 

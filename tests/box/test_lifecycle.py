@@ -158,6 +158,16 @@ def test_s34_two_boxes_of_one_image_do_not_share_their_files(nb):
     assert first.exec('cat', '/file').text == 'mine'
 
 
+def test_s24_an_init_reaps_what_the_main_command_never_waits_for(nb):
+    box = nb.running_box('--init')
+    sleeping = 'cat /proc/[0-9]*/comm | grep -cx sleep'
+    orphans = box.sh('i=0; while [ $i -lt 100 ]; do ( (sleep 0.5) & ); i=$((i + 1)); done; ' + sleeping)
+    assert int(orphans.text) > 1, orphans
+    # A dead one that nobody has taken note of keeps its name; the main command is the one that stays.
+    wait_until('the orphans are gone', lambda: box.sh(sleeping).text == '1', timeout=20)
+    assert box.sh('cat /proc/[0-9]*/stat | grep ") Z "').code == 1
+
+
 @pytest.mark.parametrize('form', ['name', 'id', 'prefix'])
 def test_a_box_is_found_by(box, form):
     id = box.inspect()['id']

@@ -62,6 +62,14 @@ def test_without_rm_the_box_is_kept_with_its_end(nb):
     assert info['shim_pid'] is None and info['machine_pid'] is None and info['finished_at'] > info['started_at']
 
 
+def test_s12_a_status_of_zero_and_no_status_differ(nb):
+    nb.ok('create', '--name', 'b', 'busybox', 'true')
+    assert nb.inspect('b')['exit_code'] is None
+    assert nb.run('start', '-a', 'b').code == 0
+    info = nb.inspect('b')
+    assert (info['exit_code'], info['exit_signal']) == (0, None) and info['exit_code'] is not False
+
+
 def test_s12_a_main_command_that_a_signal_ends_is_128_plus_n(nb):
     # A main command is PID 1 and ignores what it does not handle; its child with --init does not.
     assert nb.run('run', '--name', 'b', '--init', 'busybox', 'sh', '-c', 'kill -TERM $$; sleep 1000').code == 143

@@ -18,11 +18,16 @@ def resident_bytes(pid):
     return int(status.split('VmRSS:')[1].split()[0]) * 1024
 
 
+def machine_available_bytes(box):
+    """What the box's machine has left of its memory: what the agent takes is missing there."""
+    return int(box.sh("awk '/^MemAvailable/ {print $2}' /proc/meminfo").text) * 1024
+
+
 def test_s03_a_slow_reader_gets_everything_and_nothing_piles_up(box):
     block = os.urandom(MIB)
     assert box.sh('cat >/tmp/block', options=['-i'], input=block).code == 0
     shim = box.inspect()['shim_pid']
-    shim_before = resident_bytes(shim)
+    shim_before, machine_before = resident_bytes(shim), machine_available_bytes(box)
     client = box.popen('sh', '-c', 'echo begin >&2; i=0; while [ $i -lt 64 ]; do cat /tmp/block; i=$((i + 1)); done; exit 3')
     assert client.stderr.readline() == b'begin\n'
     client_before = resident_bytes(client.pid)
@@ -30,17 +35,20 @@ def test_s03_a_slow_reader_gets_everything_and_nothing_piles_up(box):
     time.sleep(rounds(2, 5))
     assert resident_bytes(client.pid) - client_before < 32 * MIB
     assert resident_bytes(shim) - shim_before < 32 * MIB
+    assert machine_before - machine_available_bytes(box) < 32 * MIB
     result = box.finish(client)
     assert (result.code, len(result.out), result.err) == (3, 64 * MIB, '')
     assert hashlib.sha256(result.out).digest() == hashlib.sha256(block * 64).digest()
 
 
 def test_s04_one_unread_output_holds_up_no_other_command(box):
-    client = box.popen('sh', '-c', 'head -c 4194304 /dev/zero & echo line >&2; wait')
+    client = box.popen('sh', '-c', 'echo line >&2; head -c 4194304 /dev/zero')
+    assert client.stderr.readline() == b'line\n'
     for _ in range(rounds(5, 50)):
         assert box.exec('echo', 'hi').out == b'hi\n'
+    assert client.poll() is None
     result = box.finish(client)
-    assert (result.code, len(result.out), result.err) == (0, 4194304, 'line\n')
+    assert (result.code, len(result.out), result.err) == (0, 4194304, '')
 
 
 def test_s05_a_background_child_that_holds_stdout_does_not_delay_the_end(box):
@@ -97,6 +105,18 @@ def test_s16_every_byte_goes_through_every_stream(box):
     sent = EVERY_BYTE * 1000 + EVERY_BYTE[::-1] * 1000
     result = box.sh('tee /dev/stderr', options=['-i'], input=sent)
     assert result.code == 0 and result.out == sent and result.err_bytes == sent
+
+
+def test_s16_every_byte_goes_through_arguments_and_environment(box):
+    # Neither can hold a NUL; a variable's name has no equals sign, and for the command line no blank.
+    word = EVERY_BYTE[1:]
+    result = box.sh('cat /proc/$$/cmdline; :', word, b'', word[::-1])
+    assert (result.code, result.out.split(b'\0')[4:]) == (0, [word, b'', word[::-1], b'']), result
+    result = box.sh('printf "%s|%s|%s" "$1" "$2" "$3"', word, b'', word[::-1])
+    assert (result.code, result.out) == (0, word + b'||' + word[::-1]), result
+    variables = [b'V=' + word, b'EMPTY=', b'N' + word.translate(None, b'= \t') + b'==']
+    result = box.exec('cat', '/proc/self/environ', options=[option for variable in variables for option in ('-e', variable)])
+    assert result.code == 0 and set(variables) <= set(result.out.split(b'\0')), result
 
 
 def test_s16_every_size_around_a_border_of_chunks_goes_through(box):
