@@ -10,11 +10,15 @@
 #include "base/cleanup.h"
 #include "base/size.h"
 #include "fail.h"
+#include "guest/zygote.h"
+#include "wire/frame.h"
 #include "wire/message.h"
 
 #include <nestbox/error.h>
 
 #include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <setjmp.h>
@@ -22,8 +26,13 @@
 
 #include <cmocka.h>
 
-/* What is done to the one field that a test is about; all others get some value that is right. */
-typedef enum twist { KEEP, EMPTY, AT_MAX, BEYOND_MAX, NUL_WITHIN, NUL_LAST, UNTERMINATED, HUGE_LENGTH } twist;
+/* What is done to the one field that a test is about, or to all of them; others get some value that is right. */
+typedef enum twist { KEEP, EMPTY, BELOW_MAX, AT_MAX, BEYOND_MAX, NUL_WITHIN, NUL_LAST, UNTERMINATED, HUGE_LENGTH } twist;
+
+#define EVERY_FIELD UINT_MAX
+
+/* docs/protocol.md: what a reader of the record takes. */
+#define RECORD_FILE_MAX_BYTES ((size_t) 16 << 10)
 
 typedef struct maker {
     unsigned target, field; /* which field is twisted, and how many there were */
@@ -82,9 +91,11 @@ static bool can_be_twisted(text_kind kind, twist wanted) {
 }
 
 static wire_bytes make_text(maker *m, text_kind kind, size_t max) {
-    twist here = m->field++ == m->target && can_be_twisted(kind, m->twist) ? m->twist : KEEP;
+    bool is_target = m->field == m->target || m->target == EVERY_FIELD;
+    twist here = is_target && can_be_twisted(kind, m->twist) ? m->twist : KEEP;
+    m->field++;
     m->twisted |= here != KEEP;
-    size_t length = here == EMPTY ? 0 : here == AT_MAX ? max : here == BEYOND_MAX ? max + 1 : 5;
+    size_t length = here == EMPTY ? 0 : here == BELOW_MAX ? max - 1 : here == AT_MAX ? max : here == BEYOND_MAX ? max + 1 : 5;
     uint8_t *text = arena_alloc(&m->memory, length + 1);
     assert_non_null(text);
     memset(text, 'a' + (int) (m->field % 26), length);
@@ -223,8 +234,31 @@ static void every_message_comes_back_as_it_went(void **state) {
 }
 
 static void every_length_may_be_its_maximum_and_no_more(void **state) {
+    expect_for_every_field(BELOW_MAX, true);
     expect_for_every_field(AT_MAX, true);
     expect_for_every_field(BEYOND_MAX, false);
+}
+
+/* So nothing that an encoder takes is refused by a link, or cut by a socket: all lengths were checked before. */
+static void every_message_fits_its_link_with_all_fields_at_their_maximum(void **state) {
+    for (size_t i = 0; i < ARRAY_LENGTH(messages); i++) {
+        CLEANUP(maker_done) maker m;
+        CLEANUP(buf_done) buf frame;
+        any_message made;
+        uint16_t id = messages[i].id;
+        maker_init(&m, id, EVERY_FIELD, AT_MAX);
+        messages[i].make(&m, &made);
+        bool to_zygote = wire_message_allowed(id, TO_ZYGOTE) || wire_message_allowed(id, TO_AGENT);
+        size_t max = to_zygote                           ? ZYGOTE_DATAGRAM_MAX_BYTES
+                     : wire_message_allowed(id, ON_DISK) ? RECORD_FILE_MAX_BYTES
+                                                         : WIRE_CONTROL_MAX_BYTES;
+        if (buf_length(&m.bytes) > max)
+            fail_msg("%s can take %zu bytes, its link %zu", messages[i].name, buf_length(&m.bytes), max);
+        buf_init(&frame, WIRE_READ_BUFFER_BYTES);
+        size_t begin = wire_control_begin(&frame);
+        assert_true(wire_control_end(&frame, begin, messages[i].encode(&frame, &made)));
+        assert_int_equal(buf_length(&frame), WIRE_HEADER_BYTES + buf_length(&m.bytes));
+    }
 }
 
 static void a_string_has_no_nul_and_a_list_ends_in_one(void **state) {
@@ -327,6 +361,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_message_comes_back_as_it_went),
         cmocka_unit_test(every_length_may_be_its_maximum_and_no_more),
+        cmocka_unit_test(every_message_fits_its_link_with_all_fields_at_their_maximum),
         cmocka_unit_test(a_string_has_no_nul_and_a_list_ends_in_one),
         cmocka_unit_test(a_length_beyond_the_message_is_refused),
         cmocka_unit_test(every_message_has_one_length_and_one_id),
