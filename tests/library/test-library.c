@@ -7,6 +7,7 @@
 #include "embedder.h"
 #include "shared-box.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -340,6 +341,10 @@ static void a_request_may_be_as_long_as_its_limits_and_no_longer(void **state) {
     assert_non_null(strstr(err.message, "command"));
     assert_int_equal(start_long(10, list_max + 1, NULL, NULL, &exec, &err), -NB_E_INVALID);
     assert_non_null(strstr(err.message, "environment"));
+    /* Each by itself is let through; what both together come to is the kernel's to judge. */
+    assert_int_equal(start_long(list_max / 4 * 3, list_max / 4 * 3, NULL, NULL, &exec, &err), -NB_E_COMMAND_REFUSED);
+    assert_int_equal(err.system_errno, E2BIG);
+    assert_non_null(strstr(err.message, "Argument list too long"));
     /* A name that long is none, but that is for the box to say. */
     memset(path, 'p', 4095);
     path[0] = '/';
