@@ -11,8 +11,9 @@
 #include <string.h>
 
 #define BUF_FIRST_BYTES 256
-/* What an empty buffer may keep for its next use: one large frame must not cost memory for the rest of a connection's life. */
-#define BUF_KEEP_BYTES ((size_t) 64 << 10)
+/* What an empty buffer may keep for its next use: what a stream needs again and again, for allocating that anew maps and unmaps memory
+ * each time; but one huge message must not cost memory for the rest of a connection's life. */
+#define BUF_KEEP_BYTES ((size_t) 256 << 10)
 
 void buf_init(buf *b, size_t max_bytes) {
     *b = (buf){.max_bytes = max_bytes};

@@ -42,7 +42,7 @@ void buf_added(buf *b, size_t length);
 /* False, with nothing changed, where buf_reserve() would return NULL. */
 bool buf_append(buf *b, const void *bytes, size_t length);
 
-/* Drops @length bytes from the front; asserts that they are there. An emptied buffer of more than 64 KiB gives its memory back. */
+/* Drops @length bytes from the front; asserts that they are there. An emptied buffer of more than 256 KiB gives its memory back. */
 void buf_consume(buf *b, size_t length);
 
 void buf_clear(buf *b);
