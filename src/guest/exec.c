@@ -35,6 +35,9 @@
 
 /* How long output of a leader's children may come after the leader's exit and still count. */
 #define EXEC_DRAIN_MS 250
+/* A window's worth: how often the process and we take turns is what a stream costs, above all where the processor is translated. Where the
+ * kernel refuses, the usual 64 KiB must do. */
+#define EXEC_PIPE_BYTES ((int) WIRE_WINDOW_BYTES)
 
 /* QUEUED    CREATE was not sent yet: the zygote's socket is full
  * CREATING  the zygote has it; leaves by CREATED, CREATE_FAILED
@@ -432,6 +435,7 @@ static int make_streams(exec *e, bool has_stdin) {
             return -1;
         e->create_fds[e->create_fd_count++] = ends[0];
         e->stdin_fd = ends[1];
+        (void) fcntl(ends[1], F_SETPIPE_SZ, EXEC_PIPE_BYTES);
         if (fd_set_nonblock(e->stdin_fd, true) < 0)
             return -1;
     } else {
@@ -445,6 +449,7 @@ static int make_streams(exec *e, bool has_stdin) {
             return -1;
         e->out[i].fd = ends[0];
         e->create_fds[e->create_fd_count++] = ends[1];
+        (void) fcntl(ends[0], F_SETPIPE_SZ, EXEC_PIPE_BYTES);
         if (fd_set_nonblock(ends[0], true) < 0)
             return -1;
     }

@@ -129,7 +129,7 @@ static bool data_after_the_end(buf *frames, uint32_t running) {
 }
 static bool data_beyond_the_window(buf *frames, uint32_t running) {
     static const uint8_t bytes[WIRE_DATA_MAX_BYTES];
-    for (unsigned i = 0; i < WIRE_WINDOW_BYTES / sizeof(bytes) + 2; i++) {
+    for (unsigned i = 0; i < 2 * WIRE_WINDOW_BYTES / sizeof(bytes) + 2; i++) {
         /* a pipe takes a window's worth away at most: fill that and the window */
         if (!wire_frame_data(frames, wire_channel(running, WIRE_STREAM_STDIN), bytes, sizeof(bytes)))
             return false;
