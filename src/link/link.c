@@ -3,7 +3,7 @@
  * link.c - our end of a framed connection, on an event loop
  *
  * Theory of operation
- *   Reading: each readiness reads once, up to LINK_READ_BYTES, and hands out every whole frame. A partial frame waits at the head
+ *   Reading: each readiness reads up to LINK_READ_BYTES, and hands out every whole frame. A partial frame waits at the head
  *   of the buffer, which can hold the longest one.
  *   Writing: everything is appended to one queue and written at once as far as the descriptor takes it; the rest waits for EPOLLOUT. A write
  *   that fails is reported from a timer of the loop, so that no sender finds its link gone in the middle of its own work.
@@ -18,9 +18,16 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define LINK_READ_BYTES ((size_t) 128 << 10)
+/* What the driver of a virtio-serial port hands out with one read(2) at most. */
+#define LINK_PORT_READ_BYTES 4096
+/* Frames that link_data_from_fd() fills with one read, each 64 KiB with its header: a port takes 32 KiB with one write, and a tail of some
+ * bytes would cost it as much again. */
+#define LINK_GATHER_FRAMES 4
+#define LINK_GATHER_DATA_BYTES ((size_t) WIRE_DATA_MAX_BYTES - WIRE_HEADER_BYTES)
 
 static void on_ready(loop_fd *watcher, uint32_t events);
 static void on_fault(loop_timer *timer);
@@ -135,18 +142,26 @@ void link_credit(link_end *end, uint32_t channel, uint32_t credit) {
 }
 
 ssize_t link_data_from_fd(link_end *end, uint32_t channel, int fd, size_t max) {
-    if (max > WIRE_DATA_MAX_BYTES)
-        max = WIRE_DATA_MAX_BYTES;
-    uint8_t *frame = wire_data_reserve(&end->out, max);
-    if (!frame) {
+    struct iovec parts[LINK_GATHER_FRAMES];
+    int count = 0;
+    uint8_t *frames = wire_data_reserve(&end->out, LINK_GATHER_FRAMES * (size_t) WIRE_DATA_MAX_BYTES - WIRE_HEADER_BYTES);
+    if (!frames) {
         errno = ENOMEM;
         return -1;
     }
-    ssize_t n = read(fd, frame + WIRE_HEADER_BYTES, max);
-    if (n <= 0)
-        return n;
-    wire_data_commit(&end->out, channel, (size_t) n);
-    link_flush(end, true);
+    for (size_t left = max; count < LINK_GATHER_FRAMES && left > 0; count++) {
+        size_t piece = left < LINK_GATHER_DATA_BYTES ? left : LINK_GATHER_DATA_BYTES;
+        parts[count] = (struct iovec){frames + (size_t) count * WIRE_DATA_MAX_BYTES + WIRE_HEADER_BYTES, piece};
+        left -= piece;
+    }
+    ssize_t n = readv(fd, parts, count);
+    for (size_t left = n > 0 ? (size_t) n : 0; left > 0;) {
+        size_t piece = left < LINK_GATHER_DATA_BYTES ? left : LINK_GATHER_DATA_BYTES;
+        wire_data_commit(&end->out, channel, piece);
+        left -= piece;
+    }
+    if (n > 0)
+        link_flush(end, true);
     return n;
 }
 
@@ -191,13 +206,25 @@ static void read_frames(link_end *end) {
     }
 }
 
+/* As read(2), going on for as long as a port may have more: where that is a socket, a short message costs one call as before. */
+static ssize_t read_much(int fd, uint8_t *to, size_t max) {
+    size_t length = 0;
+    ssize_t n;
+    do {
+        n = read(fd, to + length, max - length);
+        if (n > 0)
+            length += (size_t) n;
+    } while (n >= LINK_PORT_READ_BYTES && length < max);
+    return length > 0 ? (ssize_t) length : n; /* what is wrong with it, the next call will say */
+}
+
 static void read_some(link_end *end, uint32_t events) {
     uint8_t *to = buf_reserve(&end->in, LINK_READ_BYTES);
     if (!to) {
         close_now(end, "memory is out");
         return;
     }
-    ssize_t n = read(end->fd, to, LINK_READ_BYTES);
+    ssize_t n = read_much(end->fd, to, LINK_READ_BYTES);
     if (n > 0) {
         buf_added(&end->in, (size_t) n);
         read_frames(end);

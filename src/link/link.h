@@ -74,8 +74,8 @@ static inline buf *link_queue(link_end *end) {
 }
 void link_flush(link_end *end, bool queued);
 
-/* Reads a piece of a stream straight into the queue as a data frame, at most @max bytes (cut to WIRE_DATA_MAX_BYTES).
- * The result of read(2); errno as there. */
+/* Reads a piece of a stream straight into the queue as data frames, at most @max bytes (cut to some 256 KiB): all with one call, because
+ * a writer that waits for room in its pipe is woken by each. The result of readv(2); errno as there. */
 ssize_t link_data_from_fd(link_end *end, uint32_t channel, int fd, size_t max);
 
 /* encoder(queue, message), as a control frame. A message that cannot be encoded is our own fault or lack of memory: it ends the link. */
