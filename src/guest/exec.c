@@ -247,6 +247,19 @@ static void on_stdin_writable(loop_fd *watcher, uint32_t events) {
     stdin_write(watcher->user);
 }
 
+/* Straight into the pipe as far as it takes it, without a copy in between; the rest waits. False: memory is out. */
+static bool stdin_take(exec *e, const uint8_t *bytes, size_t length) {
+    if (e->stdin_fd >= 0 && buf_length(&e->stdin_queue) == 0) {
+        ssize_t n = write(e->stdin_fd, bytes, length);
+        if (n > 0) {
+            stdin_credit(e, (size_t) n);
+            bytes += n;
+            length -= (size_t) n;
+        }
+    }
+    return buf_append(&e->stdin_queue, bytes, length); /* what a failed write means is stdin_write()'s to say */
+}
+
 int exec_stdin(agent *a, uint32_t channel, const uint8_t *bytes, size_t length) {
     exec *e = find(a, wire_channel_exec(channel));
     if (wire_channel_stream(channel) != WIRE_STREAM_STDIN)
@@ -260,7 +273,7 @@ int exec_stdin(agent *a, uint32_t channel, const uint8_t *bytes, size_t length) 
         e->stdin_ended = true;
     } else if (e->stdin_fd < 0 && e->console < 0) {
         stdin_credit(e, length);
-    } else if (!buf_append(&e->stdin_queue, bytes, length)) {
+    } else if (!stdin_take(e, bytes, length)) {
         return -NB_E_PROTOCOL; /* the window is the queue's maximum: only memory can be out */
     }
     if (e->console < 0)
