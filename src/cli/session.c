@@ -5,8 +5,9 @@
  * Theory of operation
  *   One poll(2) loop over the exec's descriptor, the queue of signals, stdin and whichever of stdout and stderr has bytes waiting.
  *   stdin, stdout and stderr are shared with other programs, so their file descriptions are not made non-blocking: each is touched only
- *   after poll() said so, and a write is no longer than what a pipe then takes without blocking. So a signal is heard even while
- *   the reader of our output sleeps.
+ *   after poll() said so. An output that is a pipe is opened a second time, and that description, ours alone, does not block. Where
+ *   that is not permitted, a write is no longer than what a pipe with room takes without blocking. So a signal is heard even
+ *   while the reader of our output sleeps.
  *
  *   At most one piece of output is held, in the exec's own memory. While it waits nb_exec_next() is not called, so the process is
  *   slowed down by the windows of the protocol and nothing here grows.
@@ -16,11 +17,13 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/fd.h"
 #include "cli/cli.h"
 #include "cli/signals.h"
 #include "cli/terminal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -56,7 +59,8 @@ typedef struct session {
     uint8_t input_bytes[STDIN_PIECE_SIZE + 1]; /* + 1: a Ctrl-P that was held back */
     size_t input_start, input_end;
 
-    int output_fd; /* where the piece at output goes */
+    int own_pipes[STDERR_FILENO + 1]; /* stdout's and stderr's pipe opened again, or -1 */
+    int output_fd;                    /* where the piece at output goes */
     const uint8_t *output;
     size_t output_left;
 
@@ -96,16 +100,28 @@ static void on_signal(session *s, int number) {
     }
 }
 
-/* A piece that goes to a pipe is at most what one with room is sure to take, pipe(7). */
-static size_t piece_length(const session *s) {
+/* A description of our own of the pipe at @fd, which does not block; -1: it is none, or another user's. */
+static int open_own_pipe(int fd) {
     struct stat file;
-    if (fstat(s->output_fd, &file) == 0 && S_ISREG(file.st_mode))
-        return s->output_left;
-    return s->output_left < PIPE_BUF ? s->output_left : PIPE_BUF;
+    char path[32];
+    if (fstat(fd, &file) < 0 || !S_ISFIFO(file.st_mode))
+        return -1;
+    (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
+static ssize_t write_output(const session *s) {
+    int own = s->own_pipes[s->output_fd];
+    if (own >= 0)
+        return write(own, s->output, s->output_left);
+    struct stat file;
+    bool is_file = fstat(s->output_fd, &file) == 0 && S_ISREG(file.st_mode);
+    /* What a pipe with room is sure to take, pipe(7). */
+    return write(s->output_fd, s->output, is_file || s->output_left < PIPE_BUF ? s->output_left : PIPE_BUF);
 }
 
 static int on_output_writable(session *s, nb_error *err) {
-    ssize_t n = write(s->output_fd, s->output, piece_length(s));
+    ssize_t n = write_output(s);
     if (n >= 0) {
         s->output += n;
         s->output_left -= (size_t) n;
@@ -245,23 +261,34 @@ int session_check_terminal(nb_error *err) {
     return nb_fail(err, NB_E_INVALID, 0, "the input device is not a TTY");
 }
 
-int session_run(nb_exec *exec, const session_options *options, session_result *ret_result, nb_error *err) {
-    session s = {.exec = exec, .options = options, .signals = {.fd = -1}, .leave_at = deadline_in(-1)};
-    s.input = options->feed_stdin ? INPUT_OPEN : INPUT_FINISHED;
-    int r = signals_take(&s.signals, err);
-    if (r < 0)
-        return r;
-    if (options->tty && options->feed_stdin && terminal_make_raw(STDIN_FILENO, &s.terminal) < 0)
+/* Until it is over. */
+static int run_with_signals(session *s, nb_error *err) {
+    const session_options *options = s->options;
+    int r = 0;
+    if (options->tty && options->feed_stdin && terminal_make_raw(STDIN_FILENO, &s->terminal) < 0)
         r = nb_fail(err, NB_E_STORAGE, errno, "set the terminal to raw mode");
     if (r == 0) {
-        pass_size(&s);
+        pass_size(s);
         int noted = signals_noted();
         if (noted)
-            on_signal(&s, noted);
-        r = pump(&s, err);
+            on_signal(s, noted);
+        r = pump(s, err);
     }
-    terminal_restore(&s.terminal);
-    signals_give_back(&s.signals);
+    terminal_restore(&s->terminal);
+    signals_give_back(&s->signals);
+    return r;
+}
+
+int session_run(nb_exec *exec, const session_options *options, session_result *ret_result, nb_error *err) {
+    session s = {.exec = exec, .options = options, .signals = {.fd = -1}, .leave_at = deadline_in(-1)};
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        s.own_pipes[fd] = fd == STDIN_FILENO ? -1 : open_own_pipe(fd);
+    s.input = options->feed_stdin ? INPUT_OPEN : INPUT_FINISHED;
+    int r = signals_take(&s.signals, err);
+    if (r == 0)
+        r = run_with_signals(&s, err);
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        (void) fd_close(s.own_pipes[fd]);
     if (r == 0)
         *ret_result = s.result;
     return r;
