@@ -363,8 +363,12 @@ static void on_console_timeout(loop_timer *timer) {
 
 static void tell_exit(exec *e) {
     agent *a = e->agent;
-    for (size_t i = 0; i < e->out_count; i++)
-        link_end_of_stream(&a->link, e->out[i].channel);
+    /* Queued only: EXITED takes them along, and the port is written once instead of three times. */
+    bool queued = true;
+    for (size_t i = 0; i < e->out_count && link_is_open(&a->link); i++)
+        queued = queued && wire_frame_end(link_queue(&a->link), e->out[i].channel);
+    if (!queued)
+        link_flush(&a->link, false);
     bool oom = e->end.signal == SIGKILL && !e->timed_out && cgroup_take_oom_kill(&a->cgroup);
     msg_exited exited = {
         .exec_id = e->id,
