@@ -426,6 +426,13 @@ typedef struct nb_event {
  * Errors: -NB_E_BOX_GONE (the machine ended first), -NB_E_STOPPED (the box was stopped), -NB_E_PROTOCOL. */
 NB_API int nb_exec_next(nb_exec *exec, int64_t timeout_ms, nb_event *ret_event, nb_error *err);
 
+/* Has nb_exec_next() pass over one of the streams, for who cannot take it just now and wants the other: a process that writes more to the held
+ * one than its window blocks. While one is held NB_EVENT_EXITED does not come; an exec that has ended then gives NB_EVENT_NONE at once.
+ *
+ * @stream  NB_EVENT_STDOUT or NB_EVENT_STDERR
+ * For the thread that calls nb_exec_next(). -NB_E_INVALID. */
+NB_API int nb_exec_hold(nb_exec *exec, nb_event_kind stream, bool held, nb_error *err);
+
 /* A descriptor for event loops, owned by the exec: when it polls readable, call nb_exec_next() with timeout 0 until it gives
  * NB_EVENT_NONE or NB_EVENT_EXITED. Edge-triggered use is fine if that rule is kept. -1: out of descriptors. */
 NB_API int nb_exec_fd(nb_exec *exec);

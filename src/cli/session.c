@@ -9,9 +9,8 @@
  *   that is not permitted, a write is no longer than what a pipe with room takes without blocking. So a signal is heard even
  *   while the reader of our output sleeps.
  *
- *   At most one piece of output is held, in the exec's own memory. While it waits nb_exec_next() is not called, so the process is
- *   slowed down by the windows of the protocol and nothing here grows.
- *
+ *   At most one piece of each output is kept. While it waits its stream is held back, so the process is slowed down by the windows of the
+ *   protocol and nothing here grows; the other stream goes on, for a reader who wants that one first.
  */
 #include "cli/session.h"
 
@@ -28,6 +27,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -42,6 +42,17 @@ typedef enum input_state {
     INPUT_AT_END,  /* end of file was read; told to the process after what is held */
     INPUT_FINISHED /* nothing more goes in */
 } input_state;
+
+typedef struct output {
+    nb_event_kind stream;
+    int fd;       /* where it goes */
+    int own_pipe; /* a description of our own of that pipe, which does not block, or -1 */
+    uint8_t *memory;
+    size_t capacity;
+    const uint8_t *at;
+    size_t left;
+    uint64_t number; /* of its piece, in the order in which they came */
+} output;
 
 typedef struct session {
     nb_exec *exec;
@@ -59,10 +70,8 @@ typedef struct session {
     uint8_t input_bytes[STDIN_PIECE_SIZE + 1]; /* + 1: a Ctrl-P that was held back */
     size_t input_start, input_end;
 
-    int own_pipes[STDERR_FILENO + 1]; /* stdout's and stderr's pipe opened again, or -1 */
-    int output_fd;                    /* where the piece at output goes */
-    const uint8_t *output;
-    size_t output_left;
+    output outputs[2]; /* stdout, stderr */
+    uint64_t pieces;
 
     bool is_over;
     session_result result;
@@ -100,7 +109,7 @@ static void on_signal(session *s, int number) {
     }
 }
 
-/* A description of our own of the pipe at @fd, which does not block; -1: it is none, or another user's. */
+/* -1: it is no pipe, or another user's. */
 static int open_own_pipe(int fd) {
     struct stat file;
     char path[32];
@@ -110,29 +119,60 @@ static int open_own_pipe(int fd) {
     return open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 }
 
-static ssize_t write_output(const session *s) {
-    int own = s->own_pipes[s->output_fd];
-    if (own >= 0)
-        return write(own, s->output, s->output_left);
+static ssize_t write_output(const output *o) {
+    if (o->own_pipe >= 0)
+        return write(o->own_pipe, o->at, o->left);
     struct stat file;
-    bool is_file = fstat(s->output_fd, &file) == 0 && S_ISREG(file.st_mode);
+    bool is_file = fstat(o->fd, &file) == 0 && S_ISREG(file.st_mode);
     /* What a pipe with room is sure to take, pipe(7). */
-    return write(s->output_fd, s->output, is_file || s->output_left < PIPE_BUF ? s->output_left : PIPE_BUF);
+    return write(o->fd, o->at, is_file || o->left < PIPE_BUF ? o->left : PIPE_BUF);
 }
 
-static int on_output_writable(session *s, nb_error *err) {
-    ssize_t n = write_output(s);
-    if (n >= 0) {
-        s->output += n;
-        s->output_left -= (size_t) n;
+static int keep_output(session *s, output *o, const nb_event *event, nb_error *err) {
+    if (s->output_closed || event->length == 0)
         return 0;
+    if (event->length > o->capacity) {
+        uint8_t *larger = realloc(o->memory, event->length);
+        if (!larger)
+            return nb_fail_oom(err);
+        o->memory = larger;
+        o->capacity = event->length;
+    }
+    memcpy(o->memory, event->bytes, event->length);
+    o->at = o->memory;
+    o->left = event->length;
+    o->number = s->pieces++;
+    return nb_exec_hold(s->exec, o->stream, true, err);
+}
+
+/* Whether something that is kept could be written now. */
+static bool can_write(const session *s) {
+    struct pollfd polled[2];
+    for (size_t i = 0; i < 2; i++)
+        polled[i] = (struct pollfd){.fd = s->outputs[i].left > 0 ? s->outputs[i].fd : -1, .events = POLLOUT};
+    return (s->outputs[0].left > 0 || s->outputs[1].left > 0) && poll(polled, 2, 0) > 0;
+}
+
+static void drop_outputs(session *s) {
+    for (size_t i = 0; i < 2; i++) {
+        s->outputs[i].left = 0;
+        (void) nb_exec_hold(s->exec, s->outputs[i].stream, false, NULL);
+    }
+}
+
+static int on_output_writable(session *s, output *o, nb_error *err) {
+    ssize_t n = write_output(o);
+    if (n >= 0) {
+        o->at += n;
+        o->left -= (size_t) n;
+        return o->left > 0 ? 0 : nb_exec_hold(s->exec, o->stream, false, err);
     }
     if (errno == EINTR || errno == EAGAIN)
         return 0;
     if (errno != EPIPE)
-        return nb_fail(err, NB_E_STORAGE, errno, "write standard %s", s->output_fd == STDOUT_FILENO ? "output" : "error");
+        return nb_fail(err, NB_E_STORAGE, errno, "write standard %s", o->fd == STDOUT_FILENO ? "output" : "error");
     s->output_closed = true;
-    s->output_left = 0;
+    drop_outputs(s);
     kill_process(s, STATUS_SIGNAL + SIGPIPE);
     return 0;
 }
@@ -187,7 +227,8 @@ static void on_exited(session *s, const nb_exit_status *status) {
         finish(s, SESSION_EXITED, status->code);
 }
 
-/* Takes what the exec has to say until there is nothing, or a piece of output to be written first. */
+/* Takes what the exec has to say until there is nothing that is not held back, or something that can be written
+ * first: so the two outputs keep their order where nobody blocks. */
 static int take_events(session *s, nb_error *err) {
     nb_event event = {.kind = NB_EVENT_NONE};
     do {
@@ -197,9 +238,9 @@ static int take_events(session *s, nb_error *err) {
         switch (event.kind) {
         case NB_EVENT_STDOUT:
         case NB_EVENT_STDERR:
-            s->output_fd = event.kind == NB_EVENT_STDOUT ? STDOUT_FILENO : STDERR_FILENO;
-            s->output = event.bytes;
-            s->output_left = s->output_closed ? 0 : event.length;
+            r = keep_output(s, &s->outputs[event.kind == NB_EVENT_STDOUT ? 0 : 1], &event, err);
+            if (r < 0)
+                return r;
             break;
         case NB_EVENT_EXITED:
             on_exited(s, &event.status);
@@ -212,21 +253,21 @@ static int take_events(session *s, nb_error *err) {
         case NB_EVENT_NONE:
             break;
         }
-    } while (event.kind != NB_EVENT_NONE && s->output_left == 0 && !s->is_over);
+    } while (event.kind != NB_EVENT_NONE && !s->is_over && !can_write(s));
     return 0;
 }
 
 /* Sleeps until something can be done, and does it. */
 static int wait_and_serve(session *s, nb_error *err) {
     bool wants_input = s->input == INPUT_OPEN && s->input_start == s->input_end;
-    bool has_output = s->output_left > 0;
     struct pollfd polled[] = {
         {.fd = s->signals.fd, .events = POLLIN},
-        {.fd = has_output ? -1 : nb_exec_fd(s->exec), .events = POLLIN}, /* only wakes us: take_events() comes next */
+        {.fd = nb_exec_fd(s->exec), .events = POLLIN}, /* only wakes us: take_events() comes next */
         {.fd = wants_input ? STDIN_FILENO : -1, .events = POLLIN},
-        {.fd = has_output ? s->output_fd : -1, .events = POLLOUT},
+        {.fd = s->outputs[0].left > 0 ? s->outputs[0].fd : -1, .events = POLLOUT},
+        {.fd = s->outputs[1].left > 0 ? s->outputs[1].fd : -1, .events = POLLOUT},
     };
-    const struct pollfd *signals = &polled[0], *input = &polled[2], *output = &polled[3];
+    const struct pollfd *signals = &polled[0], *input = &polled[2], *outputs = &polled[3];
     if (poll(polled, sizeof(polled) / sizeof(polled[0]), deadline_left_ms(s->leave_at)) < 0 && errno != EINTR)
         return nb_fail(err, NB_E_INTERNAL, errno, "wait for the command");
     if (deadline_passed(s->leave_at))
@@ -234,8 +275,10 @@ static int wait_and_serve(session *s, nb_error *err) {
     for (int number; signals->revents && !s->is_over && (number = signals_next(&s->signals)) != 0;)
         on_signal(s, number);
     int r = 0;
-    if (output->revents && !s->is_over)
-        r = on_output_writable(s, err);
+    /* What came first goes first where both could: they may be one and the same file. */
+    size_t first = s->outputs[0].number < s->outputs[1].number ? 0 : 1, which = outputs[first].revents ? first : 1 - first;
+    if (outputs[which].revents && !s->is_over)
+        r = on_output_writable(s, &s->outputs[which], err);
     if (input->revents && !s->is_over && r == 0)
         r = on_input_readable(s, err);
     return r;
@@ -243,7 +286,7 @@ static int wait_and_serve(session *s, nb_error *err) {
 
 static int pump(session *s, nb_error *err) {
     for (;;) {
-        int r = s->output_left == 0 ? take_events(s, err) : 0;
+        int r = can_write(s) ? 0 : take_events(s, err);
         if (r < 0 || s->is_over)
             return r;
         feed_input(s);
@@ -281,14 +324,16 @@ static int run_with_signals(session *s, nb_error *err) {
 
 int session_run(nb_exec *exec, const session_options *options, session_result *ret_result, nb_error *err) {
     session s = {.exec = exec, .options = options, .signals = {.fd = -1}, .leave_at = deadline_in(-1)};
-    for (int fd = 0; fd <= STDERR_FILENO; fd++)
-        s.own_pipes[fd] = fd == STDIN_FILENO ? -1 : open_own_pipe(fd);
+    s.outputs[0] = (output){.stream = NB_EVENT_STDOUT, .fd = STDOUT_FILENO, .own_pipe = open_own_pipe(STDOUT_FILENO)};
+    s.outputs[1] = (output){.stream = NB_EVENT_STDERR, .fd = STDERR_FILENO, .own_pipe = open_own_pipe(STDERR_FILENO)};
     s.input = options->feed_stdin ? INPUT_OPEN : INPUT_FINISHED;
     int r = signals_take(&s.signals, err);
     if (r == 0)
         r = run_with_signals(&s, err);
-    for (int fd = 0; fd <= STDERR_FILENO; fd++)
-        (void) fd_close(s.own_pipes[fd]);
+    for (size_t i = 0; i < 2; i++) {
+        (void) fd_close(s.outputs[i].own_pipe);
+        free(s.outputs[i].memory);
+    }
     if (r == 0)
         *ret_result = s.result;
     return r;

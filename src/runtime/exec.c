@@ -52,6 +52,7 @@ struct nb_exec {
     struct {
         wire_inflow flow;
         bool ended;
+        bool held; /* its frames stay in `in`, and so are not granted again */
     } streams[2];
     bool over; /* nothing more will come: status or error says why */
     nb_exit_status status;
@@ -160,9 +161,38 @@ static void scan(nb_exec *e) {
     }
 }
 
+static bool holds(const nb_exec *e) {
+    return e->streams[0].held || e->streams[1].held;
+}
+
+/* The first frame that no held stream keeps. False: there is none. */
+static bool find_frame(const nb_exec *e, size_t *ret_at, wire_frame *ret_frame, size_t *ret_used) {
+    for (size_t at = 0; at < e->scanned; at += *ret_used) {
+        (void) wire_frame_parse(buf_bytes(&e->in) + at, e->scanned - at, ret_frame, ret_used); /* looked at before: whole and right */
+        bool is_stream = ret_frame->kind == WIRE_FRAME_DATA || ret_frame->kind == WIRE_FRAME_END;
+        int stream = is_stream ? stream_index(e, ret_frame->channel) : -1;
+        if (stream < 0 || !e->streams[stream].held) {
+            *ret_at = at;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether nb_exec_next() has something. */
+static bool is_ready(const nb_exec *e) {
+    wire_frame frame;
+    size_t at, used;
+    if (e->lost[0] > 0 || e->lost[1] > 0 || (e->stdin_room_wanted && e->stdin_flow.credit > 0))
+        return true;
+    return holds(e) ? find_frame(e, &at, &frame, &used) : e->scanned > 0 || e->over;
+}
+
 /* Keeps ready_fd in step with whether nb_exec_next() has something. */
 static void update_ready(nb_exec *e) {
-    bool ready = e->lost[0] > 0 || e->lost[1] > 0 || e->scanned > 0 || e->over || (e->stdin_room_wanted && e->stdin_flow.credit > 0);
+    bool ready = is_ready(e);
+    if (e->epoll_fd >= 0 && e->over)
+        (void) epoll_ctl(e->epoll_fd, EPOLL_CTL_DEL, e->fd, NULL); /* its end would be readable for ever, while a stream is held */
     if (e->ready_fd < 0 || ready == e->ready_set)
         return;
     uint64_t count = 1;
@@ -353,10 +383,9 @@ static bool take_event(nb_exec *e, nb_event *ret_event) {
             return true;
         }
     }
-    while (e->scanned > 0) {
-        wire_frame frame;
-        size_t used;
-        (void) wire_frame_parse(buf_bytes(&e->in), e->scanned, &frame, &used); /* looked at before: whole and right */
+    wire_frame frame;
+    size_t at, used;
+    while (find_frame(e, &at, &frame, &used)) {
         int stream = frame.kind == WIRE_FRAME_DATA || frame.kind == WIRE_FRAME_END ? stream_index(e, frame.channel) : -1;
         if (stream >= 0) {
             memcpy(e->event_bytes, frame.payload, frame.length);
@@ -366,6 +395,7 @@ static bool take_event(nb_exec *e, nb_event *ret_event) {
             if (credit > 0 && !e->streams[stream].ended && wire_frame_credit(&e->out, frame.channel, credit))
                 write_socket(e);
         }
+        memmove(buf_bytes(&e->in) + used, buf_bytes(&e->in), at); /* held frames before it close up */
         buf_consume(&e->in, used);
         e->scanned -= used;
         if (stream >= 0)
@@ -388,12 +418,12 @@ int nb_exec_next(nb_exec *e, int64_t timeout_ms, nb_event *ret_event, nb_error *
     for (bool looked = false;; looked = true) {
         if (take_event(e, ret_event))
             break;
-        if (e->over) {
+        if (e->over && !holds(e)) {
             *ret_event = (nb_event){.kind = NB_EVENT_EXITED, .status = e->status};
             result = e->error.code ? lasting_error(e, err) : 0;
             break;
         }
-        if (looked && deadline_passed(until)) {
+        if (e->over || (looked && deadline_passed(until))) {
             *ret_event = (nb_event){.kind = NB_EVENT_NONE};
             break;
         }
@@ -402,6 +432,16 @@ int nb_exec_next(nb_exec *e, int64_t timeout_ms, nb_event *ret_event, nb_error *
     update_ready(e);
     (void) pthread_mutex_unlock(&e->mutex);
     return result;
+}
+
+int nb_exec_hold(nb_exec *e, nb_event_kind stream, bool held, nb_error *err) {
+    if (!e || (stream != NB_EVENT_STDOUT && stream != NB_EVENT_STDERR))
+        return nb_fail(err, NB_E_INVALID, 0, "hold a stream of an exec: there is none such");
+    (void) pthread_mutex_lock(&e->mutex);
+    e->streams[stream == NB_EVENT_STDOUT ? 0 : 1].held = held;
+    update_ready(e);
+    (void) pthread_mutex_unlock(&e->mutex);
+    return 0;
 }
 
 int nb_exec_wait(nb_exec *e, int64_t timeout_ms, nb_exit_status *ret_status, nb_error *err) {

@@ -51,6 +51,15 @@ def test_s04_one_unread_output_holds_up_no_other_command(box):
     assert (result.code, len(result.out), result.err) == (0, 4194304, '')
 
 
+def test_s04_errors_can_be_read_while_output_waits(box):
+    # Used to wait for ever: what had gone to stderr stood behind the output that nobody read.
+    client = box.popen('sh', '-c', 'head -c 4194304 /dev/zero & sleep 1; echo line >&2; wait; echo end >&2; exit 3')
+    assert client.stderr.readline() == b'line\n'
+    assert box.exec('echo', 'hi').out == b'hi\n'
+    result = box.finish(client)
+    assert (result.code, len(result.out), result.err) == (3, 4194304, 'end\n')
+
+
 def test_s05_a_background_child_that_holds_stdout_does_not_delay_the_end(box):
     # Where it does, the wait is that of the sleep.
     result = box.sh('sleep 300 & echo out; exit 5', timeout=10)

@@ -134,6 +134,49 @@ static void an_exec_that_is_not_read_holds_up_no_other(void **state) {
     nb_exec_free(unread);
 }
 
+/* The first event that is no end of a stream. */
+static nb_event next_news(nb_exec *exec) {
+    nb_event event = {0};
+    do
+        MUST(nb_exec_next(exec, WAIT_MS, &event, &problem));
+    while ((event.kind == NB_EVENT_STDOUT || event.kind == NB_EVENT_STDERR) && event.length == 0);
+    return event;
+}
+
+static void a_stream_that_is_held_lets_the_other_pass_and_loses_nothing(void **state) {
+    nb_exec *exec = start("head -c 1000000 /dev/zero & sleep 0.5; echo err >&2; wait; exit 3");
+    MUST(nb_exec_hold(exec, NB_EVENT_STDOUT, true, &problem));
+    nb_event event = next_news(exec);
+    assert_int_equal(event.kind, NB_EVENT_STDERR);
+    assert_memory_equal(event.bytes, "err\n", 4);
+    assert_int_equal(nb_exec_wait(exec, 100, &event.status, NULL), -NB_E_TIMEOUT); /* it waits for its reader */
+    MUST(nb_exec_hold(exec, NB_EVENT_STDOUT, false, &problem));
+    output o = {0};
+    assert_true(collect(exec, WAIT_MS, &o));
+    assert_int_equal(o.length[0], 1000000);
+    assert_int_equal(o.status.code, 3);
+    output_free(&o);
+    nb_exec_free(exec);
+}
+
+static void the_end_waits_for_a_stream_that_is_held(void **state) {
+    nb_exit_status status;
+    nb_exec *exec = start("echo out; exit 4");
+    struct pollfd ready = {.fd = nb_exec_fd(exec), .events = POLLIN};
+    MUST(nb_exec_hold(exec, NB_EVENT_STDOUT, true, &problem));
+    MUST(nb_exec_wait(exec, WAIT_MS, &status, &problem));
+    assert_int_equal(status.code, 4);
+    assert_int_equal(next_news(exec).kind, NB_EVENT_NONE);
+    assert_int_equal(poll(&ready, 1, 0), 0);
+    MUST(nb_exec_hold(exec, NB_EVENT_STDOUT, false, &problem));
+    assert_int_equal(poll(&ready, 1, 0), 1);
+    assert_int_equal(next_news(exec).kind, NB_EVENT_STDOUT);
+    assert_int_equal(next_news(exec).kind, NB_EVENT_EXITED);
+    assert_int_equal(nb_exec_hold(exec, NB_EVENT_EXITED, true, NULL), -NB_E_INVALID);
+    assert_int_equal(nb_exec_hold(NULL, NB_EVENT_STDOUT, true, NULL), -NB_E_INVALID);
+    nb_exec_free(exec);
+}
+
 /* ------------------------------------------------------------------------------------------------------------ stdin */
 
 static void writes_with_small_timeouts_lose_nothing(void **state) {
@@ -580,6 +623,8 @@ int main(void) {
         cmocka_unit_test(a_wait_that_runs_out_loses_nothing),
         cmocka_unit_test(a_descriptor_tells_an_event_loop_when_to_ask),
         cmocka_unit_test(an_exec_that_is_not_read_holds_up_no_other),
+        cmocka_unit_test(a_stream_that_is_held_lets_the_other_pass_and_loses_nothing),
+        cmocka_unit_test(the_end_waits_for_a_stream_that_is_held),
         cmocka_unit_test(writes_with_small_timeouts_lose_nothing),
         cmocka_unit_test(a_writer_is_told_when_there_is_room_again),
         cmocka_unit_test(who_reads_nothing_takes_everything),
