@@ -5,6 +5,7 @@ A fixture's end is part of its test: a process, or a file of a removed box, that
 """
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 
@@ -18,6 +19,10 @@ import processes
 def pytest_configure(config):
     config.addinivalue_line('markers', 'tools(NAMES...): programs that this test needs; they may be missing in tools/kvm-bed')
     processes.adopt_orphans()
+    # nohup and background jobs of a shell ignore them, and programs keep it so; the program under test is to be started as from a terminal.
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionstart(session):
