@@ -79,9 +79,15 @@ void buf_consume(buf *b, size_t length) {
 
 void buf_clear(buf *b) {
     b->start = b->end = 0;
-    if (b->capacity > BUF_KEEP_BYTES) {
+    if (b->capacity <= BUF_KEEP_BYTES)
+        return;
+    if (b->kept_bytes == 0) {
         free(b->memory);
         b->memory = NULL;
         b->capacity = 0;
+    } else if (b->kept_bytes < b->capacity) {
+        uint8_t *kept = realloc(b->memory, b->kept_bytes);
+        b->memory = kept ? kept : b->memory;
+        b->capacity = kept ? b->kept_bytes : b->capacity;
     }
 }

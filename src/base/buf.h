@@ -17,6 +17,7 @@ typedef struct buf {
     size_t start, end; /* the bytes are memory[start .. end) */
     size_t capacity;
     size_t max_bytes;
+    size_t kept_bytes; /* an emptied large buffer shrinks to so many, which then need no memory the next time; 0: gives all of it back */
 } buf;
 
 /* @max_bytes  how many bytes may be waiting in it at once; there is no default. Allocates nothing. */
@@ -42,7 +43,8 @@ void buf_added(buf *b, size_t length);
 /* False, with nothing changed, where buf_reserve() would return NULL. */
 bool buf_append(buf *b, const void *bytes, size_t length);
 
-/* Drops @length bytes from the front; asserts that they are there. An emptied buffer of more than 256 KiB gives its memory back. */
+/* Drops @length bytes from the front; asserts that they are there. An emptied buffer of more than 256 KiB gives its memory back,
+ * but for kept_bytes. */
 void buf_consume(buf *b, size_t length);
 
 void buf_clear(buf *b);

@@ -189,9 +189,9 @@ ssize_t fd_receive_message(int socket, void *bytes, size_t size, int *fds, size_
                 (void) fd_close(fd);
         }
     }
-    if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
-        while (count > 0)
-            (void) fd_close(fds[--count]);
+    while (count > 0 && message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
+        (void) fd_close(fds[--count]);
+    if (message.msg_flags & MSG_TRUNC) {
         errno = EMSGSIZE;
         return -1;
     }

@@ -54,8 +54,8 @@ int fd_sealed_memory(const char *name, const void *bytes, size_t length);
 ssize_t fd_send_message(int socket, const void *bytes, size_t length, const int *fds, size_t fd_count);
 
 /* @fds        array of FD_PASS_MAX; received descriptors are CLOEXEC and the caller's
- * @ret_count  how many came
- * A message that was cut (longer than @size, or with more descriptors than fit) is -1 with EMSGSIZE and nothing is kept. */
+ * @ret_count  how many came; 0, and nothing is kept, where not all of them could be had: too many, or our table is full
+ * A message longer than @size is -1 with EMSGSIZE and nothing is kept. */
 ssize_t fd_receive_message(int socket, void *bytes, size_t size, int *fds, size_t *ret_count);
 
 #endif

@@ -36,8 +36,11 @@ int link_init(loop *l, link_end *end, int fd, enum wire_direction accepts, const
     *end = (link_end){.loop = l, .fd = fd, .accepts = accepts, .handlers = handlers, .user = user};
     buf_init(&end->in, WIRE_READ_BUFFER_BYTES + LINK_READ_BYTES);
     buf_init(&end->out, LINK_QUEUE_MAX_BYTES);
+    end->out.kept_bytes = LINK_QUEUE_RESERVE_BYTES;
     loop_timer_init(l, &end->fault, on_fault, end);
-    if (fd_set_nonblock(fd, true) < 0 || loop_fd_init(l, &end->watcher, fd, EPOLLIN, on_ready, end) < 0) {
+    /* What is said about a lack of memory needs none. */
+    if (!buf_reserve(&end->out, LINK_QUEUE_RESERVE_BYTES) || fd_set_nonblock(fd, true) < 0 ||
+        loop_fd_init(l, &end->watcher, fd, EPOLLIN, on_ready, end) < 0) {
         link_done(end);
         return -1;
     }
@@ -220,10 +223,8 @@ static ssize_t read_much(int fd, uint8_t *to, size_t max) {
 
 static void read_some(link_end *end, uint32_t events) {
     uint8_t *to = buf_reserve(&end->in, LINK_READ_BYTES);
-    if (!to) {
-        close_now(end, "memory is out");
-        return;
-    }
+    if (!to)
+        return; /* memory is out for now; what waits to be read is reported again */
     ssize_t n = read_much(end->fd, to, LINK_READ_BYTES);
     if (n > 0) {
         buf_added(&end->in, (size_t) n);

@@ -19,6 +19,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* What the queue always holds without asking for memory. */
+#define LINK_QUEUE_RESERVE_BYTES ((size_t) 64 << 10)
 /* Stream data is taken from its source only while less than this is queued; control messages may always be queued. */
 #define LINK_QUEUE_HIGH_BYTES ((size_t) 256 << 10)
 /* A peer that reads nothing while control messages pile up to this is given up. */

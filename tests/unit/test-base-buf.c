@@ -70,6 +70,26 @@ static void room_at_the_front_is_used_before_memory_grows(void **state) {
     assert_int_equal(b.capacity, capacity);
 }
 
+static void an_emptied_large_buffer_keeps_what_it_was_told_to(void **state) {
+    CLEANUP(buf_done) buf b;
+    buf_init(&b, 1 << 20);
+    b.kept_bytes = 1000;
+    assert_non_null(buf_reserve(&b, 1 << 20));
+    buf_added(&b, 1 << 20);
+    buf_consume(&b, 1 << 20);
+    assert_int_equal(b.capacity, 1000);
+    fail_alloc_at(0);
+    assert_non_null(buf_reserve(&b, 1000));
+    assert_false(fail_alloc_fired());
+    assert_non_null(buf_reserve(&b, 1 << 20));
+    buf_added(&b, 1 << 20);
+    fail_alloc_at(0);
+    buf_clear(&b); /* shrinking may fail: then it keeps more */
+    assert_true(fail_alloc_fired());
+    assert_true(b.capacity >= 1 << 20);
+    assert_true(buf_append(&b, "x", 1));
+}
+
 static void an_emptied_large_buffer_gives_its_memory_back(void **state) {
     CLEANUP(buf_done) buf b;
     buf_init(&b, 1 << 20);
@@ -105,6 +125,7 @@ int main(void) {
         cmocka_unit_test(bytes_keep_their_order_however_they_come_and_go),
         cmocka_unit_test(room_at_the_front_is_used_before_memory_grows),
         cmocka_unit_test(an_emptied_large_buffer_gives_its_memory_back),
+        cmocka_unit_test(an_emptied_large_buffer_keeps_what_it_was_told_to),
         cmocka_unit_test(refused_memory_leaves_what_it_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
