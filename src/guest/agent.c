@@ -6,6 +6,9 @@
  *   One thread, one loop, nothing that blocks once the box is set up. SETUP gives the machine its identity, mounts the disk and has the
  *   zygote build the container; execs follow (exec.c). SHUTDOWN, or the end of the link or the zygote, kills what is left,
  *   lets the zygote go, and leaves unmounting to a helper process, because whatever touches the box's file system may hang.
+ *
+ *   A zygote that dies unasked leaves its children to us, as PID 1. What it had said is read to the end, spawns that it had not answered
+ *   fail, and the others' ends are reaped here and told before GOODBYE: nobody has to guess a status.
  */
 #include "guest/agent.h"
 
@@ -28,10 +31,15 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/reboot.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+/* The descriptors of AGENT_EXECS_MAX execs, each with three streams, two of its control group and those that still wait for the zygote; PID 1
+ * is born with 1,024. */
+#define AGENT_FDS_MAX (16 * AGENT_EXECS_MAX)
 
 /* Killed processes are waited for this long, look by look, before the disk is unmounted under them. */
 #define SHUTDOWN_LOOK_MS 5
@@ -75,7 +83,7 @@ static void shut_down(agent *a) {
 
 static void on_shutdown_timer(loop_timer *timer) {
     agent *a = timer->user;
-    bool left = a->zygote_pid != 0 || cgroup_is_populated(a->cgroup.fd);
+    bool left = a->zygote_pid != 0 || cgroup_is_populated(a->cgroup.fd) || (a->zygote_lost && exec_any_untold(a));
     if (left && a->shutdown_rounds++ < SHUTDOWN_LOOKS_MAX) {
         cgroup_kill(a->cgroup.fd);
         loop_timer_start(timer, SHUTDOWN_LOOK_MS);
@@ -83,24 +91,6 @@ static void on_shutdown_timer(loop_timer *timer) {
     }
     exec_free_all(a);
     start_unmounting(a);
-}
-
-static void on_signal(loop_fd *watcher, uint32_t events) {
-    agent *a = watcher->user;
-    struct signalfd_siginfo drop;
-    while (read(watcher->fd, &drop, sizeof(drop)) > 0)
-        ;
-    /* As PID 1 of the machine we inherit whatever lost its parent; all of it is ours to reap. */
-    int status;
-    pid_t pid;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        if (pid == a->zygote_pid) {
-            a->zygote_pid = 0;
-            shut_down(a);
-        } else if (pid == a->unmounter) {
-            finish(a, WIFEXITED(status) ? WEXITSTATUS(status) : EIO);
-        }
-    }
 }
 
 /* ------------------------------------------------------------------------------------------------------------- zygote */
@@ -140,22 +130,69 @@ static void handle_zygote(agent *a, const uint8_t *bytes, size_t length) {
     }
 }
 
-static void on_zygote(loop_fd *watcher, uint32_t events) {
-    agent *a = watcher->user;
-    if (events & EPOLLOUT)
-        exec_retry_creates(a);
-    if (!(events & (EPOLLIN | EPOLLHUP)))
-        return;
+/* Takes one datagram. False with errno: there is none; ECONNRESET: there never will be one again. */
+static bool take_from_zygote(agent *a) {
     uint8_t bytes[ZYGOTE_DATAGRAM_MAX_BYTES];
     int fds[FD_PASS_MAX];
     size_t count = 0;
     ssize_t n = fd_receive_message(a->zygote, bytes, sizeof(bytes), fds, &count);
     while (count > 0)
         (void) fd_close(fds[--count]);
-    if (n > 0)
-        handle_zygote(a, bytes, (size_t) n);
-    else if (n == 0 || errno != EAGAIN)
-        shut_down(a);
+    if (n == 0)
+        errno = ECONNRESET;
+    if (n <= 0)
+        return false;
+    handle_zygote(a, bytes, (size_t) n);
+    return true;
+}
+
+/* The zygote has died; unless we are shutting down, nobody wanted that. */
+static void lose_zygote(agent *a) {
+    if (a->shutting_down)
+        return;
+    while (take_from_zygote(a))
+        ;
+    a->zygote_lost = true;
+    exec_fail_unborn(a, ECHILD);
+    shut_down(a);
+}
+
+static bool zygote_is_dead(const agent *a) {
+    siginfo_t found = {0};
+    return a->zygote_pid > 0 && waitid(P_PID, (id_t) a->zygote_pid, &found, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           found.si_pid == a->zygote_pid;
+}
+
+static void on_zygote(loop_fd *watcher, uint32_t events) {
+    agent *a = watcher->user;
+    if (events & EPOLLOUT)
+        exec_retry_creates(a);
+    if (events & (EPOLLIN | EPOLLHUP) && !take_from_zygote(a) && errno == ECONNRESET)
+        lose_zygote(a);
+}
+
+static void on_signal(loop_fd *watcher, uint32_t events) {
+    agent *a = watcher->user;
+    struct signalfd_siginfo drop;
+    while (read(watcher->fd, &drop, sizeof(drop)) > 0)
+        ;
+    /* As PID 1 of the machine we inherit whatever lost its parent; all of it is ours to reap. */
+    int status;
+    struct rusage usage;
+    pid_t pid;
+    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+        if (pid == a->zygote_pid) {
+            a->zygote_pid = 0;
+            lose_zygote(a);
+        } else if (pid == a->unmounter) {
+            finish(a, WIFEXITED(status) ? WEXITSTATUS(status) : EIO);
+        } else {
+            if (zygote_is_dead(a)) /* and this child was its; of its own end we may hear later */
+                lose_zygote(a);
+            if (a->zygote_lost)
+                exec_inherited_ended(a, pid, status, &usage);
+        }
+    }
 }
 
 /* --------------------------------------------------------------------------------------------------------------- setup */
@@ -260,6 +297,10 @@ static void on_room(link_end *end) {
     exec_resume_all(end->user);
 }
 
+static void on_retry(loop_timer *timer) {
+    exec_resume_all(timer->user);
+}
+
 static void on_closed(link_end *end, const char *why) {
     if (why)
         (void) dprintf(STDERR_FILENO, "nestbox-guest: link: %s, shutting down\n", why);
@@ -274,12 +315,22 @@ static const link_handlers handlers = {
     .on_closed = on_closed,
 };
 
+/* As far as it may: with fewer, fewer execs find place, and those that do not are told so. What the zygote makes keeps what it was born with. */
+static void raise_descriptor_limit(void) {
+    struct rlimit limit = {AGENT_FDS_MAX, AGENT_FDS_MAX};
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void) setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 void agent_run(const agent_places *places, int link_fd, int zygote_fd, pid_t zygote_pid) {
     agent a = {.places = *places, .zygote = zygote_fd, .zygote_pid = zygote_pid, .cgroup = {.fd = -1}};
     sigset_t mask;
     (void) sigemptyset(&mask);
     (void) sigaddset(&mask, SIGCHLD);
     (void) sigprocmask(SIG_BLOCK, &mask, NULL);
+    raise_descriptor_limit();
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     (void) sigaction(SIGPIPE, &ignore, NULL); /* a process that closed its stdin is told by EPIPE */
     int signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -290,6 +341,7 @@ void agent_run(const agent_places *places, int link_fd, int zygote_fd, pid_t zyg
         return;
     }
     loop_timer_init(a.loop, &a.shutdown_timer, on_shutdown_timer, &a);
+    loop_timer_init(a.loop, &a.retry_timer, on_retry, &a);
     if (link_init(a.loop, &a.link, link_fd, TO_GUEST, &handlers, &a) < 0)
         (void) dprintf(STDERR_FILENO, "nestbox-guest: open the link: %s\n", strerror(errno));
     else if (loop_run(a.loop) < 0)
@@ -301,6 +353,7 @@ void agent_run(const agent_places *places, int link_fd, int zygote_fd, pid_t zyg
     loop_fd_done(&a.signal_watcher);
     loop_fd_done(&a.zygote_watcher);
     loop_timer_done(&a.shutdown_timer);
+    loop_timer_done(&a.retry_timer);
     (void) fd_close(a.zygote);
     (void) fd_close(signals);
     loop_free(a.loop);

@@ -35,9 +35,11 @@ typedef struct agent {
     cgroup_box cgroup;
     exec *execs;
     size_t exec_count;
-    bool set_up; /* SETUP was answered */
+    loop_timer retry_timer; /* a stream could not be watched for want of memory */
+    bool set_up;            /* SETUP was answered */
     bool shutting_down;
-    pid_t unmounter; /* the helper that takes the disk off, while shutting down */
+    bool zygote_lost; /* it died unasked: its children are ours now, and how they end is still told */
+    pid_t unmounter;  /* the helper that takes the disk off, while shutting down */
     loop_timer shutdown_timer;
     unsigned shutdown_rounds;
 } agent;

@@ -30,6 +30,7 @@
 
 struct cgroup_leaf {
     int fd;
+    int kill_fd;     /* its cgroup.kill, open from the start: killing must not fail for want of a descriptor; -1 on a kernel without */
     unsigned number; /* its name is e<number> */
     bool killed;
     cgroup_leaf *next;
@@ -57,9 +58,8 @@ static char *read_file(int folder, const char *name) {
     return fd >= 0 && fd_read_file(fd, INTERFACE_FILE_MAX_BYTES, &text, &length) == 0 ? text : NULL;
 }
 
-/* The number behind "key " at the beginning of a line; 0 if there is none. */
-static uint64_t read_key(int folder, const char *name, const char *key) {
-    CLEANUP(cleanup_free) char *text = read_file(folder, name);
+/* The number behind "key " at the beginning of a line of an interface file; 0 if there is none. */
+static uint64_t find_key(const char *text, const char *key) {
     size_t length = strlen(key);
     for (const char *line = text; line && *line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
         if (strncmp(line, key, length) == 0 && line[length] == ' ')
@@ -94,6 +94,7 @@ static void name_leaf(unsigned number, char *ret_name, size_t size) {
 
 static void free_leaf(cgroup_leaf *leaf) {
     (void) fd_close(leaf->fd);
+    (void) fd_close(leaf->kill_fd);
     free(leaf);
 }
 
@@ -153,9 +154,11 @@ cgroup_leaf *cgroup_leaf_take(cgroup_box *box) {
     leaf->number = box->next_number++;
     name_leaf(leaf->number, name, sizeof(name));
     leaf->fd = open_folder(box->fd, name);
-    if (leaf->fd < 0) {
+    leaf->kill_fd = leaf->fd < 0 ? -1 : openat(leaf->fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+    if (leaf->fd < 0 || (leaf->kill_fd < 0 && errno != ENOENT)) {
         int saved = errno;
-        free(leaf);
+        (void) unlinkat(box->fd, name, AT_REMOVEDIR);
+        free_leaf(leaf);
         errno = saved;
         return NULL;
     }
@@ -175,7 +178,7 @@ void cgroup_leaf_give_back(cgroup_box *box, cgroup_leaf *leaf) {
 
 void cgroup_leaf_kill(cgroup_leaf *leaf) {
     leaf->killed = true;
-    cgroup_kill(leaf->fd);
+    (void) !write(leaf->kill_fd, "1", 1);
 }
 
 int cgroup_leaf_fd(const cgroup_leaf *leaf) {
@@ -232,11 +235,15 @@ void cgroup_signal(int fd, int signal) {
 }
 
 bool cgroup_is_populated(int fd) {
-    return fd >= 0 && read_key(fd, "cgroup.events", "populated") != 0;
+    if (fd < 0)
+        return false;
+    CLEANUP(cleanup_free) char *events = read_file(fd, "cgroup.events");
+    return !events || find_key(events, "populated") != 0;
 }
 
 bool cgroup_take_oom_kill(cgroup_box *box) {
-    if (box->fd < 0 || read_key(box->fd, "memory.events", "oom_kill") <= box->oom_kills_told)
+    CLEANUP(cleanup_free) char *events = box->fd < 0 ? NULL : read_file(box->fd, "memory.events");
+    if (!events || find_key(events, "oom_kill") <= box->oom_kills_told)
         return false;
     box->oom_kills_told++;
     return true;

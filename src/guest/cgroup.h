@@ -43,6 +43,7 @@ void cgroup_leaf_kill(cgroup_leaf *leaf);
 void cgroup_kill(int fd);
 /* A signal to each process in the group. */
 void cgroup_signal(int fd, int signal);
+/* What cannot be looked into counts as populated: a group is not to be used again, nor the box left, on a guess. */
 bool cgroup_is_populated(int fd);
 
 /* Whether the kernel's out-of-memory killer has struck in the box once more than was told so far; each stroke is told once. */

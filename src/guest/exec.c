@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "guest/terminal.h"
+#include "guest/zygote.h"
 
 #include <nestbox/error.h>
 
@@ -38,6 +39,9 @@
 /* A window's worth: how often the process and we take turns is what a stream costs, above all where the processor is translated. Where the
  * kernel refuses, the usual 64 KiB must do. */
 #define EXEC_PIPE_BYTES ((int) WIRE_WINDOW_BYTES)
+
+/* A stream that could not be watched is looked at again after this. */
+#define EXEC_RETRY_MS 10
 
 /* QUEUED    CREATE was not sent yet: the zygote's socket is full
  * CREATING  the zygote has it; leaves by CREATED, CREATE_FAILED
@@ -59,6 +63,7 @@ struct exec {
     agent *agent;
     exec *next;
     uint32_t id;
+    pid_t pid; /* from RUNNING on, as we see it */
     exec_state state;
     bool tty;
     int create_fds[FD_PASS_MAX]; /* QUEUED: what goes with CREATE */
@@ -82,13 +87,17 @@ struct exec {
     uint32_t grace_ms;           /* after the timeout, between SIGTERM and SIGKILL */
     uint32_t console_timeout_ms; /* a terminal that has not been handed over by then never will be */
     bool timed_out;
-    uint64_t signals_unsent; /* a bit each: the zygote's socket was full, or has not had the CREATE yet */
-    msg_ended end;           /* from DRAINING on */
+    bool out_of_memory;          /* what came for its stdin could not be kept */
+    uint64_t tree_signals_early; /* a bit each: came before the process was born */
+    uint64_t signals_unsent;     /* a bit each: the zygote's socket was full, or has not had the CREATE yet */
+    msg_ended end;               /* from DRAINING on */
 };
 
 static void out_resume(out_stream *out);
 static void stdin_write(exec *e);
 static void maybe_tell_exit(exec *e);
+static void signal_tree(exec *e, int signal);
+static void fail_spawn(exec *e, unsigned step, int error);
 
 static exec *find(agent *a, uint32_t id) {
     for (exec *e = a->execs; e; e = e->next) {
@@ -187,8 +196,9 @@ static void on_out_readable(loop_fd *watcher, uint32_t events) {
 static void out_resume(out_stream *out) {
     if (out->fd < 0 || out->watcher.owner || !out_may_read(out))
         return;
-    if (loop_fd_init(out->owner->agent->loop, &out->watcher, out->fd, EPOLLIN, on_out_readable, out) < 0)
-        out_close(out);
+    agent *a = out->owner->agent;
+    if (loop_fd_init(a->loop, &out->watcher, out->fd, EPOLLIN, on_out_readable, out) < 0)
+        loop_timer_start(&a->retry_timer, EXEC_RETRY_MS);
 }
 
 /* ----------------------------------------------------------------------------------------------------------- input */
@@ -230,7 +240,7 @@ static void stdin_write(exec *e) {
             stdin_credit(e, (size_t) n);
         } else if (n < 0 && errno == EAGAIN) {
             if (!e->stdin_watcher.owner && loop_fd_init(e->agent->loop, &e->stdin_watcher, e->stdin_fd, EPOLLOUT, on_stdin_writable, e) < 0)
-                stdin_abandon(e);
+                loop_timer_start(&e->agent->retry_timer, EXEC_RETRY_MS);
             return;
         } else if (n == 0 || errno != EINTR) {
             stdin_abandon(e);
@@ -245,6 +255,17 @@ static void stdin_write(exec *e) {
 
 static void on_stdin_writable(loop_fd *watcher, uint32_t events) {
     stdin_write(watcher->user);
+}
+
+/* Input was lost: the exec must not go on as if it had it. May free @e. */
+static void fail_for_memory(exec *e) {
+    if (e->state < EXEC_RUNNING) {
+        fail_spawn(e, WIRE_STEP_AGENT, ENOMEM);
+        return;
+    }
+    e->out_of_memory = true;
+    stdin_abandon(e);
+    signal_tree(e, SIGKILL);
 }
 
 /* Straight into the pipe as far as it takes it, without a copy in between; the rest waits. False: memory is out. */
@@ -274,7 +295,8 @@ int exec_stdin(agent *a, uint32_t channel, const uint8_t *bytes, size_t length) 
     } else if (e->stdin_fd < 0 && e->console < 0) {
         stdin_credit(e, length);
     } else if (!stdin_take(e, bytes, length)) {
-        return -NB_E_PROTOCOL; /* the window is the queue's maximum: only memory can be out */
+        fail_for_memory(e); /* the window is the queue's maximum */
+        return 0;
     }
     if (e->console < 0)
         stdin_write(e);
@@ -284,12 +306,12 @@ int exec_stdin(agent *a, uint32_t channel, const uint8_t *bytes, size_t length) 
 /* ------------------------------------------------------------------------------------------------------- signalling */
 
 /* Through the zygote: as the parent it alone knows that the pid is still the process's own. False: its socket is full. */
-static bool post_signal(const exec *e, int signal) {
+static bool post_signal(const agent *a, uint32_t id, int signal) {
     uint8_t memory[16];
     buf datagram = {.memory = memory, .capacity = sizeof(memory), .max_bytes = sizeof(memory)};
-    bool encoded = wire_encode_signal_process(&datagram, &(msg_signal_process){.exec_id = e->id, .signal = (uint8_t) signal});
+    bool encoded = wire_encode_signal_process(&datagram, &(msg_signal_process){.exec_id = id, .signal = (uint8_t) signal});
     assert(encoded);
-    return fd_send_message(e->agent->zygote, memory, buf_length(&datagram), NULL, 0) >= 0;
+    return fd_send_message(a->zygote, memory, buf_length(&datagram), NULL, 0) >= 0;
 }
 
 /* Posts what is to be posted, once the zygote has the CREATE. False: its socket is full. */
@@ -298,7 +320,7 @@ static bool post_signals(exec *e) {
         uint64_t bit = UINT64_C(1) << (signal - 1);
         if (!(e->signals_unsent & bit))
             continue;
-        if (!post_signal(e, signal))
+        if (!post_signal(e->agent, e->id, signal))
             return false;
         e->signals_unsent &= ~bit;
     }
@@ -311,52 +333,72 @@ static void signal_leader(exec *e, int signal) {
         (void) loop_fd_set_events(&e->agent->zygote_watcher, EPOLLIN | EPOLLOUT);
 }
 
-/* To everything that came from the exec, whatever its session and its parent. */
+/* To everything that came from the exec, whatever its session and its parent. A group's signal reaches only whom the group already has. */
 static void signal_tree(exec *e, int signal) {
-    if (!e->cgroup)
+    if (!e->cgroup) {
         signal_leader(e, signal);
-    else if (signal == SIGKILL)
+        return;
+    }
+    if (e->state < EXEC_RUNNING)
+        e->tree_signals_early |= UINT64_C(1) << (signal - 1);
+    if (signal == SIGKILL)
         cgroup_leaf_kill(e->cgroup);
-    else
+    else if (e->state >= EXEC_RUNNING)
         cgroup_signal(cgroup_leaf_fd(e->cgroup), signal);
+}
+
+static void repeat_early_tree_signals(exec *e) {
+    for (int signal = 1; signal <= WIRE_SIGNAL_MAX && e->tree_signals_early; signal++) {
+        uint64_t bit = UINT64_C(1) << (signal - 1);
+        if (e->tree_signals_early & bit)
+            signal_tree(e, signal);
+        e->tree_signals_early &= ~bit;
+    }
 }
 
 static void tell_spawn_failed(agent *a, uint32_t id, unsigned step, int error) {
     link_send(&a->link, wire_encode_spawn_failed, (&(msg_spawn_failed){.exec_id = id, .step = (uint8_t) step, .error = error}));
 }
 
+/* Before CREATED: gives the exec up and frees it. Nobody waits for its process, which may be stuck in the kernel; what the zygote says of it
+ * later finds no exec. */
+static void fail_spawn(exec *e, unsigned step, int error) {
+    agent *a = e->agent;
+    uint32_t id = e->id;
+    signal_tree(e, SIGKILL);
+    exec_free(e);
+    tell_spawn_failed(a, id, step, error);
+}
+
 /* ----------------------------------------------------------------------------------------------------- the terminal */
 
-/* Takes the terminal from its socket if it is there; the hand-over is over either way. */
-static void console_take(exec *e) {
+/* Takes the terminal from its socket if it is there; the hand-over is over either way. False: it could not be had, and the exec is gone. */
+static bool console_take(exec *e) {
     int master = terminal_receive(e->console);
+    int error = errno;
     loop_fd_done(&e->console_watcher);
     loop_timer_stop(&e->console_timer);
     e->console = fd_close(e->console);
+    if (master < 0 && error != EAGAIN && error != ECONNRESET) {
+        fail_spawn(e, WIRE_STEP_TERMINAL, error);
+        return false;
+    }
     if (master < 0)
-        return; /* the process failed before it had a terminal: CREATE_FAILED or its end will tell */
+        return true; /* the process failed before it had a terminal: CREATE_FAILED or its end will tell */
     e->out[0].fd = e->stdin_fd = master;
     out_resume(&e->out[0]);
     stdin_write(e);
+    return true;
 }
 
 static void on_console(loop_fd *watcher, uint32_t events) {
-    console_take(watcher->user);
+    (void) console_take(watcher->user);
 }
 
 static void on_console_timeout(loop_timer *timer) {
     exec *e = timer->user;
-    agent *a = e->agent;
-    console_take(e);
-    if (e->out[0].fd >= 0)
-        return;
-    signal_tree(e, SIGKILL);
-    if (e->state >= EXEC_RUNNING)
-        return; /* its end will be told */
-    /* Nobody waits for a process that may be stuck in the kernel; what the zygote says of it later finds no exec. */
-    uint32_t id = e->id;
-    exec_free(e);
-    tell_spawn_failed(a, id, WIRE_STEP_TERMINAL, ETIMEDOUT);
+    if (console_take(e) && e->out[0].fd < 0)
+        fail_spawn(e, WIRE_STEP_TERMINAL, ETIMEDOUT);
 }
 
 /* -------------------------------------------------------------------------------------------------------- the end */
@@ -369,7 +411,7 @@ static void tell_exit(exec *e) {
         queued = queued && wire_frame_end(link_queue(&a->link), e->out[i].channel);
     if (!queued)
         link_flush(&a->link, false);
-    bool oom = e->end.signal == SIGKILL && !e->timed_out && cgroup_take_oom_kill(&a->cgroup);
+    bool oom = e->end.signal == SIGKILL && !e->timed_out && (e->out_of_memory || cgroup_take_oom_kill(&a->cgroup));
     msg_exited exited = {
         .exec_id = e->id,
         .code = e->end.code,
@@ -396,7 +438,7 @@ static bool out_is_drained(const exec *e, const out_stream *out) {
 
 /* May free @e. */
 static void maybe_tell_exit(exec *e) {
-    if (e->console < 0 && out_is_drained(e, &e->out[0]) && out_is_drained(e, &e->out[1]))
+    if (out_is_drained(e, &e->out[0]) && out_is_drained(e, &e->out[1]))
         tell_exit(e);
 }
 
@@ -410,8 +452,6 @@ void exec_ended(agent *a, const msg_ended *message) {
         return;
     e->state = EXEC_DRAINING;
     e->end = *message;
-    if (e->console >= 0)
-        console_take(e); /* sent before the process could end */
     for (size_t i = 0; i < e->out_count; i++) {
         int waiting = 0;
         if (e->out[i].fd >= 0 && ioctl(e->out[i].fd, FIONREAD, &waiting) == 0 && waiting > 0)
@@ -420,6 +460,24 @@ void exec_ended(agent *a, const msg_ended *message) {
     }
     loop_timer_start(&e->drain, EXEC_DRAIN_MS);
     maybe_tell_exit(e);
+}
+
+void exec_inherited_ended(agent *a, pid_t pid, int wait_status, const struct rusage *usage) {
+    for (exec *e = a->execs; e; e = e->next) {
+        if (e->state == EXEC_RUNNING && e->pid == pid) {
+            msg_ended message = zygote_ended_message(e->id, wait_status, usage);
+            exec_ended(a, &message);
+            return;
+        }
+    }
+}
+
+bool exec_any_untold(const agent *a) {
+    for (const exec *e = a->execs; e; e = e->next) {
+        if (e->state == EXEC_RUNNING || e->state == EXEC_DRAINING)
+            return true;
+    }
+    return false;
 }
 
 /* First the timeout, then the grace after it. */
@@ -492,18 +550,23 @@ static int make_create(exec *e, const uint8_t *bytes, size_t length, bool has_st
     return make_streams(e, has_stdin);
 }
 
-/* Posts CREATE. False: the zygote's socket is full; exec_retry_creates() comes back to it. */
+/* Posts CREATE and the signals that came before it could go. False: the zygote's socket is full; exec_retry_creates() comes back to it.
+ * Where it cannot be posted at all, the exec fails and is gone. */
 static bool post_create(exec *e) {
     uint8_t memory[16];
     buf datagram = {.memory = memory, .capacity = sizeof(memory), .max_bytes = sizeof(memory)};
     bool encoded = wire_encode_create(&datagram, &(msg_create){.exec_id = e->id, .create_flags = e->create_flags});
     assert(encoded);
-    if (fd_send_message(e->agent->zygote, memory, buf_length(&datagram), e->create_fds, e->create_fd_count) < 0)
-        return false;
+    if (fd_send_message(e->agent->zygote, memory, buf_length(&datagram), e->create_fds, e->create_fd_count) < 0) {
+        if (errno == EAGAIN)
+            return false;
+        fail_spawn(e, WIRE_STEP_AGENT, errno);
+        return true;
+    }
     while (e->create_fd_count > 0)
         (void) fd_close(e->create_fds[--e->create_fd_count]);
     e->state = EXEC_CREATING;
-    return true;
+    return post_signals(e);
 }
 
 static exec *exec_new(agent *a, const msg_spawn *spawn) {
@@ -559,18 +622,25 @@ int exec_begin(agent *a, const uint8_t *bytes, size_t length) {
 
 void exec_retry_creates(agent *a) {
     bool full = false;
-    for (exec *e = a->execs; e && !full; e = e->next) {
-        full = (e->state == EXEC_QUEUED && !post_create(e)) || !post_signals(e);
+    for (exec *e = a->execs, *next; e && !full; e = next) {
+        next = e->next;
+        full = e->state == EXEC_QUEUED ? !post_create(e) : !post_signals(e);
     }
     (void) loop_fd_set_events(&a->zygote_watcher, EPOLLIN | (full ? EPOLLOUT : 0));
 }
 
 void exec_created(agent *a, const msg_created *message) {
     exec *e = find(a, message->exec_id);
+    if (!e)
+        (void) post_signal(a, message->exec_id, SIGKILL); /* it was given up, see fail_spawn() */
     if (!e || e->state != EXEC_CREATING)
         return;
+    if (e->console >= 0 && !console_take(e)) /* sent before the program could be executed */
+        return;
     e->state = EXEC_RUNNING;
+    e->pid = (pid_t) message->pid;
     link_send(&a->link, wire_encode_spawned, (&(msg_spawned){.exec_id = e->id, .pid = message->inner_pid}));
+    repeat_early_tree_signals(e);
     if (e->timeout_ms > 0)
         loop_timer_start(&e->limit, e->timeout_ms);
     for (size_t i = 0; i < e->out_count; i++)
@@ -583,6 +653,14 @@ void exec_create_failed(agent *a, const msg_create_failed *message) {
         return;
     exec_free(e);
     tell_spawn_failed(a, message->exec_id, message->step, message->error);
+}
+
+void exec_fail_unborn(agent *a, int error) {
+    for (exec *e = a->execs, *next; e; e = next) {
+        next = e->next;
+        if (e->state < EXEC_RUNNING)
+            fail_spawn(e, WIRE_STEP_FORK, error);
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------- what the host asks */
@@ -627,6 +705,8 @@ void exec_resume_all(agent *a) {
     for (exec *e = a->execs; e; e = e->next) {
         for (size_t i = 0; i < e->out_count; i++)
             out_resume(&e->out[i]);
+        if (buf_length(&e->stdin_queue) > 0 && e->stdin_fd >= 0)
+            stdin_write(e);
     }
 }
 

@@ -113,11 +113,13 @@ static char *read_image_file(const char *path, size_t *ret_length) {
     /* O_NONBLOCK: the image may have put a FIFO or a device there */
     CLEANUP(cleanup_fd) int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     struct stat status;
-    char *content;
+    char *content = NULL;
     *ret_length = 0;
     if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
         return NULL;
-    return fd_read_file(fd, PASSWD_FILE_MAX_BYTES, &content, ret_length) < 0 ? NULL : content;
+    if (fd_read_file(fd, PASSWD_FILE_MAX_BYTES, &content, ret_length) < 0 && errno != EFBIG)
+        stop_at(WIRE_STEP_USER, errno); /* as if it were not there, the process would run with fewer groups, or not at home */
+    return content;
 }
 
 static void look_up_user(const msg_spawn *options, passwd_identity *ret_identity) {

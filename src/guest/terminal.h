@@ -7,8 +7,8 @@
 
 #include <stdint.h>
 
-/* Takes the master of a terminal that spawn.c sent over the (nonblocking) console socket. The descriptor, nonblocking, the caller's; -1 when
- * it has not come. What came must be a terminal's master. */
+/* Takes the master of a terminal that spawn.c sent over the (nonblocking) console socket. The descriptor, nonblocking, the caller's.
+ * -1 with errno: EAGAIN: it has not come yet. ECONNRESET: it never will. Anything else: it came, or something else did, and could not be had. */
 int terminal_receive(int console);
 
 /* Sets its size; the kernel sends SIGWINCH to the foreground group. */

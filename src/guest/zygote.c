@@ -12,7 +12,9 @@
  *   where it belongs, in its cgroup, with the zygote as its parent. CREATE forks such a process and returns to the loop at once; what
  *   becomes of it is told by its report pipe (CREATED, CREATE_FAILED) and later by SIGCHLD (ENDED).
  *
- *   Nothing here waits: descriptors are nonblocking, a status that cannot be sent yet stays in its slot until the socket takes it.
+ *   Nothing here waits: descriptors are nonblocking. A process is looked at when it has ended, but reaped only when the socket has taken its
+ *   status: until then the kernel keeps it, and its pid is nobody else's. Were the zygote killed in between, the agent would inherit the
+ *   process and read the same.
  *
  * Not here: what the new process does with itself (spawn.c), the container's mounts (container.c), streams (exec.c, in the agent).
  */
@@ -45,9 +47,9 @@
 
 /* FREE      unused
  * STARTING  forked; its report pipe is open. leaves by: the pipe's end -> RUNNING, a failed step -> FAILED, death -> as the pipe says
- * RUNNING   the program runs; CREATED was queued. leaves by: reaped -> ENDED
- * FAILED    a step before the program failed; waits to be reaped -> FREE
- * ENDED     reaped; the status waits to be sent -> FREE */
+ * RUNNING   the program runs; CREATED was queued. leaves by: its end -> ENDED
+ * FAILED    a step before the program failed; waits for its end -> FREE
+ * ENDED     it has ended; the status waits to be sent -> FREE, and only then it is reaped */
 typedef enum slot_state { SLOT_FREE = 0, SLOT_STARTING, SLOT_RUNNING, SLOT_FAILED, SLOT_ENDED } slot_state;
 
 typedef struct slot {
@@ -57,7 +59,7 @@ typedef struct slot {
     int report;        /* STARTING: read end of its report pipe; else -1 */
     int32_t inner_pid; /* as the box sees it, once reported */
     bool news;         /* CREATED or CREATE_FAILED must be sent */
-    bool reaped;       /* FAILED: nothing is left but the news */
+    bool ended;        /* FAILED: nothing is left but the news */
     uint8_t failed_step;
     int32_t failed_errno;
     int wait_status; /* ENDED */
@@ -90,13 +92,18 @@ static int watch(int fd, uint32_t events, uint32_t what, int operation) {
     return epoll_ctl(zygote.epoll, operation, fd, &event);
 }
 
+/* Anything else that sending or receiving says passes, as a lack of memory. */
+static bool means_agent_is_gone(int error) {
+    return error == EPIPE || error == ECONNRESET || error == ENOTCONN;
+}
+
 /* Sends what @encoded put into the message buffer. False: not now. */
 static bool send_message(bool encoded) {
     assert(encoded); /* every message of ours is small and made of checked values */
     ssize_t n = fd_send_message(zygote.agent, buf_bytes(&zygote.message), buf_length(&zygote.message), NULL, 0);
     buf_clear(&zygote.message);
-    if (n < 0 && errno != EAGAIN && errno != ENOBUFS)
-        _exit(0); /* the agent is gone, and with it the box */
+    if (n < 0 && means_agent_is_gone(errno))
+        _exit(0); /* and with it the box */
     return n >= 0;
 }
 
@@ -112,16 +119,20 @@ static uint64_t microseconds(struct timeval t) {
     return (uint64_t) t.tv_sec * 1000000u + (uint64_t) t.tv_usec;
 }
 
+msg_ended zygote_ended_message(uint32_t exec_id, int wait_status, const struct rusage *usage) {
+    return (msg_ended){
+        .exec_id = exec_id,
+        .code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0,
+        .signal = WIFSIGNALED(wait_status) ? (uint8_t) WTERMSIG(wait_status) : 0,
+        .user_time_us = microseconds(usage->ru_utime),
+        .system_time_us = microseconds(usage->ru_stime),
+        .max_rss_bytes = (uint64_t) usage->ru_maxrss * 1024,
+    };
+}
+
 static bool send_ended(const slot *s) {
-    return send_message(
-        wire_encode_ended(&zygote.message, &(msg_ended){
-                                               .exec_id = s->exec_id,
-                                               .code = WIFEXITED(s->wait_status) ? WEXITSTATUS(s->wait_status) : 0,
-                                               .signal = WIFSIGNALED(s->wait_status) ? (uint8_t) WTERMSIG(s->wait_status) : 0,
-                                               .user_time_us = microseconds(s->usage.ru_utime),
-                                               .system_time_us = microseconds(s->usage.ru_stime),
-                                               .max_rss_bytes = (uint64_t) s->usage.ru_maxrss * 1024,
-                                           }));
+    msg_ended message = zygote_ended_message(s->exec_id, s->wait_status, &s->usage);
+    return send_message(wire_encode_ended(&zygote.message, &message));
 }
 
 static void free_slot(slot *s) {
@@ -146,16 +157,9 @@ static void deliver(slot *s) {
             return;
         }
         free_slot(s);
-    } else if (s->state == SLOT_FAILED && s->reaped) {
+    } else if (s->state == SLOT_FAILED && s->ended) {
         free_slot(s);
     }
-}
-
-static void deliver_all(void) {
-    zygote.unsent = false;
-    for (size_t i = 0; i < zygote.slots_used && !zygote.unsent; i++)
-        deliver(&zygote.slots[i]);
-    (void) watch(zygote.agent, EPOLLIN | (zygote.unsent ? EPOLLOUT : 0), EPOLL_AGENT, EPOLL_CTL_MOD);
 }
 
 static void refuse(uint32_t exec_id, unsigned step, int error) {
@@ -318,7 +322,7 @@ static void handle_create(const uint8_t *bytes, size_t length, const int *fds, s
     if (wire_decode_create(bytes, length, &create) < 0)
         return; /* our own agent does not do that; without an id there is nobody to answer */
     if (!sort_descriptors(&create, fds, count, &descriptors)) {
-        refuse(create.exec_id, WIRE_STEP_AGENT, EBADMSG);
+        refuse(create.exec_id, WIRE_STEP_FORK, count == 0 ? EMFILE : EBADMSG); /* none: our table is full */
         return;
     }
     bool main_command = create.exec_id == WIRE_MAIN_EXEC_ID && zygote.container_orders >= 0;
@@ -330,6 +334,14 @@ static void handle_create(const uint8_t *bytes, size_t length, const int *fds, s
     int report[2];
     if (!s || pipe2(report, O_CLOEXEC) < 0) {
         refuse(create.exec_id, WIRE_STEP_FORK, s ? errno : EAGAIN);
+        return;
+    }
+    /* All that can fail comes before there is a process: once born it may have children of its own before it could be killed. */
+    if (fd_set_nonblock(report[0], true) < 0 || watch(report[0], EPOLLIN, (uint32_t) (s - zygote.slots), EPOLL_CTL_ADD) < 0) {
+        int error = errno;
+        (void) fd_close(report[0]);
+        (void) fd_close(report[1]);
+        refuse(create.exec_id, WIRE_STEP_FORK, error);
         return;
     }
     descriptors.report = report[1];
@@ -351,8 +363,6 @@ static void handle_create(const uint8_t *bytes, size_t length, const int *fds, s
         return;
     }
     *s = (slot){.state = SLOT_STARTING, .exec_id = create.exec_id, .pid = pid, .report = report[0]};
-    (void) fd_set_nonblock(report[0], true);
-    (void) watch(report[0], EPOLLIN, (uint32_t) (s - zygote.slots), EPOLL_CTL_ADD);
 }
 
 /* Reads a starting process's report as far as it goes. */
@@ -389,33 +399,52 @@ static void on_spawn_report(slot *s) {
 
 static slot *find_slot_by_pid(pid_t pid) {
     for (size_t i = 0; i < zygote.slots_used; i++) {
-        slot *s = &zygote.slots[i];
-        if (s->pid == pid && (s->state == SLOT_STARTING || s->state == SLOT_RUNNING || (s->state == SLOT_FAILED && !s->reaped)))
-            return s;
+        if (zygote.slots[i].state != SLOT_FREE && zygote.slots[i].pid == pid)
+            return &zygote.slots[i];
     }
     return NULL;
 }
 
+/* A slot's process has ended. True: all is said, and the slot is free. */
+static bool end_slot(slot *s, const siginfo_t *end, const struct rusage *usage) {
+    if (s->state == SLOT_STARTING)
+        on_spawn_report(s); /* all it had to say is in the pipe */
+    if (s->state == SLOT_FAILED) {
+        s->ended = true;
+    } else {
+        s->state = SLOT_ENDED;
+        s->wait_status = end->si_code == CLD_EXITED ? (end->si_status & 0xff) << 8 : end->si_status;
+        s->usage = *usage;
+    }
+    deliver(s);
+    return s->state == SLOT_FREE;
+}
+
+/* Tells of those that have ended, and reaps who was told of. */
 static void reap(void) {
-    int status;
+    siginfo_t end = {0};
     struct rusage usage;
-    pid_t pid;
-    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+    /* libc's waitid() has no place for the usage */
+    while (syscall(SYS_waitid, P_ALL, 0, &end, WEXITED | WNOHANG | WNOWAIT, &usage) == 0 && end.si_pid > 0) {
+        pid_t pid = end.si_pid;
         slot *s = find_slot_by_pid(pid);
+        if (s && !end_slot(s, &end, &usage))
+            return; /* there is no room for more anyway */
         if (pid == zygote.container && zygote.container_orders >= 0)
             zygote.container_orders = fd_close(zygote.container_orders);
-        if (!s)
-            continue; /* the first process of a container whose main is another */
-        if (s->state == SLOT_STARTING)
-            on_spawn_report(s); /* all it had to say is in the pipe */
-        if (s->state == SLOT_FAILED) {
-            s->reaped = true;
-        } else {
-            s->state = SLOT_ENDED;
-            s->wait_status = status;
-            s->usage = usage;
-        }
+        (void) waitpid(pid, NULL, 0);
+        end.si_pid = 0;
     }
+}
+
+/* Everything that there is to say, as far as the socket takes it. */
+static void deliver_all(void) {
+    zygote.unsent = false;
+    for (size_t i = 0; i < zygote.slots_used && !zygote.unsent; i++)
+        deliver(&zygote.slots[i]);
+    if (!zygote.unsent)
+        reap();
+    (void) watch(zygote.agent, EPOLLIN | (zygote.unsent ? EPOLLOUT : 0), EPOLL_AGENT, EPOLL_CTL_MOD);
 }
 
 static void handle_signal(const uint8_t *bytes, size_t length) {
@@ -437,7 +466,7 @@ static void on_agent(void) {
     int fds[FD_PASS_MAX];
     size_t count = 0;
     ssize_t n = fd_receive_message(zygote.agent, bytes, sizeof(bytes), fds, &count);
-    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EMSGSIZE))
+    if (n == 0 || (n < 0 && means_agent_is_gone(errno)))
         _exit(0);
     if (n < 0)
         return;
@@ -458,11 +487,11 @@ static void on_agent(void) {
         (void) fd_close(fds[--count]);
 }
 
+/* What they are about is done at the end of every turn. */
 static void on_signals(void) {
     struct signalfd_siginfo drop;
     while (read(zygote.signals, &drop, sizeof(drop)) > 0)
         ;
-    reap();
 }
 
 static _Noreturn void run(void) {

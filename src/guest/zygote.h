@@ -5,6 +5,9 @@
 #ifndef GUEST_ZYGOTE_H
 #define GUEST_ZYGOTE_H
 
+#include "wire/message.h"
+
+#include <sys/resource.h>
 #include <sys/types.h>
 
 /* Longest datagram between agent and zygote, either way. What is longer (a program's arguments) travels by memory file. */
@@ -12,6 +15,9 @@
 
 /* Processes that may be running, or ended and not yet reported, at once. Above any sensible pids limit for execs. */
 #define ZYGOTE_PROCESSES_MAX 4096u
+
+/* What wait4(2) said, as the message that tells it. */
+msg_ended zygote_ended_message(uint32_t exec_id, int wait_status, const struct rusage *usage);
 
 /* Forks the zygote; to be called before this process has opened, started or allocated anything.
  *
