@@ -22,7 +22,7 @@ run test:
 	@./dev $@
 
 soak:
-	@NESTBOX_SOAK=1 ./dev test tests/box
+	@NESTBOX_SOAK=1 ./dev test guest tests/box
 
 bench: all
 	@tools/bench

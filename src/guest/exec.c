@@ -278,7 +278,7 @@ static bool stdin_take(exec *e, const uint8_t *bytes, size_t length) {
             length -= (size_t) n;
         }
     }
-    return buf_append(&e->stdin_queue, bytes, length); /* what a failed write means is stdin_write()'s to say */
+    return length == 0 || buf_append(&e->stdin_queue, bytes, length); /* what a failed write means is stdin_write()'s to say */
 }
 
 int exec_stdin(agent *a, uint32_t channel, const uint8_t *bytes, size_t length) {

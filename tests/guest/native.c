@@ -181,6 +181,61 @@ unsigned native_count_fds(pid_t pid) {
     return count;
 }
 
+unsigned native_count_fds_below(pid_t pid, const char *folder) {
+    char path[64];
+    (void) snprintf(path, sizeof(path), "/proc/%d/fd", (int) pid);
+    DIR *fds = opendir(path);
+    assert_non_null(fds);
+    unsigned count = 0;
+    struct dirent *entry;
+    while ((entry = readdir(fds))) {
+        char target[512];
+        ssize_t length = readlinkat(dirfd(fds), entry->d_name, target, sizeof(target));
+        if (length > (ssize_t) strlen(folder) && memcmp(target, folder, strlen(folder)) == 0)
+            count++;
+    }
+    (void) closedir(fds);
+    return count;
+}
+
+/* The first line of a file of a process, for people. */
+static void print_first_line(pid_t pid, const char *name) {
+    size_t length;
+    CLEANUP(cleanup_free) char *text = read_process_file(pid, name, &length);
+    print_error("    %s: %.*s\n", name, text ? (int) strcspn(text, "\n") : 1, text ? text : "?");
+}
+
+static bool print_child(void *user, pid_t pid) {
+    if (native_status_number(pid, "PPid") != *(pid_t *) user)
+        return false;
+    size_t length;
+    CLEANUP(cleanup_free) char *status = read_process_file(pid, "status", &length);
+    const char *state = status ? strstr(status, "State:") : NULL;
+    print_error("    child %d %.*s\n", (int) pid, state ? (int) strcspn(state, "\n") : 0, state ? state : "");
+    print_first_line(pid, "wchan");
+    print_first_line(pid, "syscall");
+    return false;
+}
+
+static void print_process(const char *what, pid_t pid) {
+    size_t length;
+    CLEANUP(cleanup_free) char *status = read_process_file(pid, "status", &length);
+    if (!status) {
+        print_error("  %s %d: is no more\n", what, (int) pid);
+        return;
+    }
+    print_error("  %s %d, %u descriptors:\n", what, (int) pid, native_count_fds(pid));
+    print_error("%s", status);
+    print_first_line(pid, "wchan");
+    print_first_line(pid, "syscall");
+    each_process(print_child, &pid);
+}
+
+void native_print_state(native *n) {
+    print_process("agent", n->agent);
+    print_process("zygote", n->zygote);
+}
+
 typedef struct search {
     const char *text;
     pid_t parent;
@@ -202,6 +257,42 @@ unsigned native_count_processes(const char *text) {
     search s = {.text = text};
     each_process(has_text, &s);
     return s.count;
+}
+
+/* The name of a namespace; "" of a process that is no more. */
+static void read_namespace(pid_t pid, const char *name, char *ret_link, size_t size) {
+    char path[64];
+    (void) snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int) pid, name);
+    ssize_t length = readlink(path, ret_link, size - 1);
+    ret_link[length < 0 ? 0 : length] = '\0';
+}
+
+static bool is_in_namespace(void *user, pid_t pid) {
+    search *s = user;
+    char namespace[64];
+    read_namespace(pid, "pid", namespace, sizeof(namespace));
+    if (strcmp(namespace, s->text) == 0)
+        s->count++;
+    return false;
+}
+
+unsigned native_count_box_processes(const native *n) {
+    char namespace[64];
+    read_namespace(n->zygote, "pid_for_children", namespace, sizeof(namespace));
+    assert_true(namespace[0] != '\0');
+    search s = {.text = namespace};
+    each_process(is_in_namespace, &s);
+    return s.count;
+}
+
+void native_wait_empty_box(native *n) {
+    for (unsigned i = 0; native_count_box_processes(n) > 1; i++) {
+        if (i > NATIVE_WAIT_MS * 1000000ull / LOOK_NS) {
+            native_print_state(n);
+            fail_msg("%u processes are left in the box", native_count_box_processes(n) - 1);
+        }
+        (void) nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
+    }
 }
 
 static bool is_child(void *user, pid_t pid) {
@@ -319,13 +410,16 @@ int native_wait_end(native *n) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 200;
 }
 
+static void free_exec(native_exec *e) {
+    buf_done(&e->out[0]);
+    buf_done(&e->out[1]);
+    free(e);
+}
+
 static void free_all(native *n) {
     for (size_t i = 0; i < NATIVE_EXECS_MAX; i++) {
-        if (n->execs[i]) {
-            buf_done(&n->execs[i]->out[0]);
-            buf_done(&n->execs[i]->out[1]);
-            free(n->execs[i]);
-        }
+        if (n->execs[i])
+            free_exec(n->execs[i]);
     }
     buf_done(&n->in);
     buf_done(&n->out);
@@ -365,15 +459,41 @@ void native_send(native *n, buf *frames) {
 }
 
 native_exec *native_get(native *n, uint32_t id) {
-    assert_true(id < NATIVE_EXECS_MAX);
-    if (!n->execs[id]) {
-        n->execs[id] = calloc(1, sizeof(native_exec));
-        assert_non_null(n->execs[id]);
-        buf_init(&n->execs[id]->out[0], OUTPUT_MAX_BYTES);
-        buf_init(&n->execs[id]->out[1], OUTPUT_MAX_BYTES);
-        n->execs[id]->stdin_credit = WIRE_WINDOW_BYTES;
+    native_exec **place = &n->execs[id % NATIVE_EXECS_MAX];
+    if (!*place) {
+        *place = calloc(1, sizeof(native_exec));
+        assert_non_null(*place);
+        (*place)->id = id;
+        buf_init(&(*place)->out[0], OUTPUT_MAX_BYTES);
+        buf_init(&(*place)->out[1], OUTPUT_MAX_BYTES);
+        (*place)->stdin_credit = WIRE_WINDOW_BYTES;
     }
-    return n->execs[id];
+    assert_int_equal((*place)->id, id);
+    return *place;
+}
+
+void native_forget(native *n, uint32_t id) {
+    native_exec *e = native_get(n, id);
+    assert_true(e->exited || e->failed);
+    n->execs[id % NATIVE_EXECS_MAX] = NULL;
+    free_exec(e);
+}
+
+static void grant(native *n, native_exec *e, unsigned i) {
+    buf credit;
+    buf_init(&credit, 100);
+    assert_true(wire_frame_credit(&credit, wire_channel(e->id, WIRE_STREAM_STDOUT + i), e->ungranted[i]));
+    e->ungranted[i] = 0;
+    native_send(n, &credit);
+}
+
+void native_release(native *n, uint32_t id) {
+    native_exec *e = native_get(n, id);
+    e->hold = false;
+    for (unsigned i = 0; i < 2; i++) {
+        if (e->ungranted[i] > 0)
+            grant(n, e, i);
+    }
 }
 
 static void file_data(native *n, const wire_frame *frame) {
@@ -393,13 +513,8 @@ static void file_data(native *n, const wire_frame *frame) {
     assert_true(e->ungranted[i] <= WIRE_WINDOW_BYTES);
     if (!e->count_only)
         assert_true(buf_append(&e->out[i], frame->payload, frame->length));
-    if (!e->hold && e->ungranted[i] >= WIRE_WINDOW_BYTES / 2) {
-        buf credit;
-        buf_init(&credit, 100);
-        assert_true(wire_frame_credit(&credit, frame->channel, e->ungranted[i]));
-        e->ungranted[i] = 0;
-        native_send(n, &credit);
-    }
+    if (!e->hold && e->ungranted[i] >= WIRE_WINDOW_BYTES / 2)
+        grant(n, e, i);
 }
 
 static void file_message(native *n, const uint8_t *bytes, size_t length) {
@@ -454,7 +569,7 @@ static void file_frame(native *n, const wire_frame *frame) {
         file_data(n, frame);
 }
 
-static bool pump(native *n, int timeout_ms) {
+bool native_pump_for(native *n, int timeout_ms) {
     struct pollfd readable = {.fd = n->fd, .events = POLLIN};
     if (n->fd < 0 || poll(&readable, 1, timeout_ms) <= 0)
         return false;
@@ -486,7 +601,7 @@ static bool pump(native *n, int timeout_ms) {
 }
 
 bool native_pump(native *n) {
-    if (pump(n, NATIVE_WAIT_MS))
+    if (native_pump_for(n, NATIVE_WAIT_MS))
         return true;
     if (n->fd >= 0)
         fail_msg("nothing came from the agent for %d s", NATIVE_WAIT_MS / 1000);
@@ -494,7 +609,7 @@ bool native_pump(native *n) {
 }
 
 void native_settle(native *n) {
-    while (pump(n, SETTLE_MS))
+    while (native_pump_for(n, SETTLE_MS))
         ;
 }
 
@@ -552,24 +667,33 @@ void native_wait_output(native *n, uint32_t id, size_t bytes) {
     }
 }
 
-void native_write(native *n, uint32_t id, const void *bytes, size_t length) {
+size_t native_write_some(native *n, uint32_t id, const void *bytes, size_t length) {
     native_exec *e = native_get(n, id);
     const uint8_t *at = bytes;
-    while (length > 0 && !e->exited) {
-        size_t piece = length < e->stdin_credit ? length : e->stdin_credit;
+    size_t left = length;
+    while (left > 0 && e->stdin_credit > 0 && !e->exited) {
+        size_t piece = left < e->stdin_credit ? left : e->stdin_credit;
         if (piece > WIRE_DATA_MAX_BYTES)
             piece = WIRE_DATA_MAX_BYTES;
-        if (piece == 0) {
-            assert_true(native_pump(n));
-            continue;
-        }
         buf frame;
         buf_init(&frame, WIRE_READ_BUFFER_BYTES);
         assert_true(wire_frame_data(&frame, wire_channel(id, WIRE_STREAM_STDIN), at, piece));
         e->stdin_credit -= (uint32_t) piece;
         at += piece;
-        length -= piece;
+        left -= piece;
         native_send(n, &frame);
+    }
+    return length - left;
+}
+
+void native_write(native *n, uint32_t id, const void *bytes, size_t length) {
+    const uint8_t *at = bytes;
+    while (length > 0 && !native_get(n, id)->exited) {
+        size_t written = native_write_some(n, id, at, length);
+        at += written;
+        length -= written;
+        if (length > 0)
+            assert_true(native_pump(n));
     }
 }
 

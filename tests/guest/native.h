@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+/* Execs that are remembered at once; an id beyond takes the place of one that was forgotten. */
 #define NATIVE_EXECS_MAX 4096u
 
 /* Far beyond what anything here takes on a busy machine. */
@@ -27,6 +28,7 @@
 #define LIST(text) ((strv){(text), sizeof(text) - 1})
 
 typedef struct native_exec {
+    uint32_t id;
     buf out[2]; /* what came, unless it is only counted */
     size_t received[2];
     uint32_t ungranted[2]; /* bytes not yet granted again */
@@ -86,10 +88,16 @@ uint32_t native_shell(native *n, const char *script);
 
 /* Waits for one thing to come. False: the link is over. Fails the test when nothing comes at all. */
 bool native_pump(native *n);
+/* The same, waiting so long at most. False: nothing came, or the link is over (@n->fd is -1). */
+bool native_pump_for(native *n, int timeout_ms);
 /* Takes what is there and returns when nothing comes for a moment. */
 void native_settle(native *n);
 
 native_exec *native_get(native *n, uint32_t id);
+/* After its end: its memory is given back, and its place is free for another id. */
+void native_forget(native *n, uint32_t id);
+/* Reads on after native_exec.hold: grants what was held back. */
+void native_release(native *n, uint32_t id);
 /* Until it has ended or could not begin. */
 native_exec *native_wait(native *n, uint32_t id);
 native_exec *native_wait_spawned(native *n, uint32_t id);
@@ -98,13 +106,23 @@ void native_wait_output(native *n, uint32_t id, size_t bytes);
 
 /* Feeds stdin within the credit there is, waiting for more. */
 void native_write(native *n, uint32_t id, const void *bytes, size_t length);
+/* As much as the credit there is allows; how much that was. */
+size_t native_write_some(native *n, uint32_t id, const void *bytes, size_t length);
 void native_close_stdin(native *n, uint32_t id);
 
 /* How many processes of this host have @text in their command line. */
 unsigned native_count_processes(const char *text);
+/* How many live in the box's pid namespace: its first process, and what execs have started. */
+unsigned native_count_box_processes(const native *n);
+/* Until only the first of them is left. */
+void native_wait_empty_box(native *n);
 /* A number of /proc/PID/status, as "VmHWM"; -1 where it has none. */
 long native_status_number(pid_t pid, const char *key);
 unsigned native_count_fds(pid_t pid);
+/* Those of them that are open on something below @folder. */
+unsigned native_count_fds_below(pid_t pid, const char *folder);
+/* What /proc knows of agent, zygote and their children, onto stderr: for a test that is about to fail. */
+void native_print_state(native *n);
 /* Children of @pid that ended and were not reaped. */
 unsigned native_count_zombies(pid_t parent);
 
