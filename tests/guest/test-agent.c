@@ -123,6 +123,24 @@ static void two_hundred_at_once_are_told_apart(void **state) {
     }
 }
 
+/* Who asks every 10 ms whether it has ended wakes 200 times meanwhile. */
+static void a_wait_wakes_agent_and_zygote_for_the_end_alone(void **state) {
+    native *n = *state;
+    uint32_t id = native_shell(n, "exec sleep 2");
+    native_wait_spawned(n, id);
+    native_settle(n);
+    const pid_t pids[2] = {n->agent, n->zygote};
+    long before[2];
+    for (size_t i = 0; i < 2; i++)
+        before[i] = native_status_number(pids[i], "voluntary_ctxt_switches");
+    assert_int_equal(native_wait(n, id)->exit.code, 0);
+    native_settle(n);
+    for (size_t i = 0; i < 2; i++) {
+        long woken = native_status_number(pids[i], "voluntary_ctxt_switches") - before[i];
+        assert_true(woken >= 1 && woken <= 20);
+    }
+}
+
 static void an_orphan_that_holds_stdout_does_not_delay_the_end(void **state) {
     native *n = *state;
     run_and_expect(n, "sleep 86401 & echo started; exit 4", 4, "started\n");
@@ -422,6 +440,7 @@ int main(void) {
         TEST(a_status_is_the_processs_own),
         TEST(all_output_comes_before_the_end),
         TEST(two_hundred_at_once_are_told_apart),
+        TEST(a_wait_wakes_agent_and_zygote_for_the_end_alone),
         TEST(an_orphan_that_holds_stdout_does_not_delay_the_end),
         TEST(what_an_orphan_says_after_the_end_is_dropped_without_hurting_it),
         TEST(a_timeout_ends_the_whole_tree),
