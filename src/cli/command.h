@@ -45,8 +45,8 @@ extern const command *const commands[];
  * @ret_words  how many words its name takes; 0 with NULL, where there is none */
 const command *command_find(int argc, char **argv, int *ret_words);
 
-extern const command command_create, command_exec, command_help, command_image_inspect, command_images, command_import, command_info,
-    command_inspect, command_load, command_logs, command_ps, command_rm, command_rmi, command_run, command_start, command_stop,
-    command_version;
+extern const command command_attach, command_create, command_exec, command_help, command_image_inspect, command_images, command_import,
+    command_info, command_inspect, command_kill, command_load, command_logs, command_ps, command_rm, command_rmi, command_run,
+    command_start, command_stop, command_version, command_wait;
 
 #endif
