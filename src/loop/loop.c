@@ -131,7 +131,8 @@ void loop_timer_init(loop *l, loop_timer *timer, loop_timer_callback *callback, 
 
 void loop_timer_start(loop_timer *timer, uint64_t delay_ms) {
     loop_timer_stop(timer);
-    timer->due_ms = clock_monotonic_ms() + delay_ms;
+    uint64_t now_ms = clock_monotonic_ms();
+    timer->due_ms = delay_ms < UINT64_MAX - now_ms ? now_ms + delay_ms : UINT64_MAX; /* never */
     loop_timer **at = &timer->owner->timers;
     while (*at && (*at)->due_ms <= timer->due_ms)
         at = &(*at)->next;

@@ -40,6 +40,8 @@
 #define KILLED_TIMEOUT_MS 5000
 #define CLOSE_TIMEOUT_MS 20000
 #define HALT_GRACE_MS 5000
+/* Beyond a main command's timeout: the guest's grace, its drain, and a slow host. */
+#define LIMIT_ALLOWANCE_MS (WIRE_GRACE_DEFAULT_MS + 10000u)
 /* Between the end of the link and the machine's own, which says why. */
 #define AGENT_GONE_MS 2000
 #define CONSOLE_TAIL_BYTES 400
@@ -182,6 +184,7 @@ static void on_machine_ended(void *user, const machine_end *end) {
 }
 
 static void begin_closing(shim *s) {
+    loop_timer_stop(&s->limit_timer);
     loop_timer_stop(&s->kill_timer);
     set_state(s, SHIM_CLOSING);
     /* What is removed anyway needs no unmounting. */
@@ -232,6 +235,13 @@ void shim_stop(shim *s, uint8_t cause, uint32_t grace_ms) {
     loop_timer_start(&s->kill_timer, grace_ms);
 }
 
+/* The guest ends a main command whose time is up; one that has taken over its guest is ended from here. */
+static void on_limit_over(loop_timer *timer) {
+    shim *s = timer->user;
+    log_warning(&s->log, "main command: the guest did not end it in time, stopping the box");
+    shim_stop(s, NB_END_STOP, 0);
+}
+
 static void on_step_timeout(loop_timer *timer) {
     shim *s = timer->user;
     if (s->agent_gone && s->state < SHIM_CLOSING) {
@@ -276,6 +286,9 @@ static void on_step_timeout(loop_timer *timer) {
 
 static void now_running(shim *s, bool has_main) {
     s->has_main = has_main;
+    uint64_t timeout_ms = s->orders.launch.timeout_ms;
+    if (has_main && timeout_ms > 0 && timeout_ms < UINT64_MAX - LIMIT_ALLOWANCE_MS)
+        loop_timer_start(&s->limit_timer, timeout_ms + LIMIT_ALLOWANCE_MS);
     s->record.is.command_us = take_step_us(s);
     s->record.is.started_at_ms = clock_wall_ms();
     set_state(s, SHIM_RUNNING);
@@ -605,6 +618,7 @@ int shim_init(shim *s, loop *l, int folder, nb_error *err) {
                 .agent = {.fd = -1}};
     loop_timer_init(l, &s->step_timer, on_step_timeout, s);
     loop_timer_init(l, &s->kill_timer, on_grace_over, s);
+    loop_timer_init(l, &s->limit_timer, on_limit_over, s);
     s->lock = open_box_file(s, LOCK_FILE, O_CREAT, err);
     if (s->lock < 0)
         return -err->code;
@@ -618,6 +632,7 @@ int shim_init(shim *s, loop *l, int folder, nb_error *err) {
 void shim_done(shim *s) {
     loop_timer_done(&s->step_timer);
     loop_timer_done(&s->kill_timer);
+    loop_timer_done(&s->limit_timer);
     loop_fd_done(&s->owner_watcher);
     s->lock = fd_close(s->lock);
     free(s->orders.bytes);

@@ -59,9 +59,10 @@ typedef struct shim {
     record record;
     machine *machine; /* NULL before the start and after its end */
     link_end agent;
-    bool agent_gone;       /* it closed its end; the machine's end is expected */
-    loop_timer step_timer; /* the bound of the state we are in */
-    loop_timer kill_timer; /* ENDING: the grace */
+    bool agent_gone;        /* it closed its end; the machine's end is expected */
+    loop_timer step_timer;  /* the bound of the state we are in */
+    loop_timer kill_timer;  /* ENDING: the grace */
+    loop_timer limit_timer; /* RUNNING: the main command's timeout, if the guest does not see to it */
     uint64_t step_began_us;
     int lock;             /* the box's lock, held for as long as there may be a machine */
     bool has_main;        /* a main command runs */

@@ -171,6 +171,17 @@ static void a_timer_set_anew_comes_once_and_a_stopped_one_never(void **state) {
     assert_string_equal(b->calls, "20");
 }
 
+static void the_longest_timer_is_the_last(void **state) {
+    bench *b = *state;
+    loop_timer_start(&b->timers[0], UINT64_MAX);
+    loop_timer_start(&b->timers[1], UINT64_MAX - 1);
+    loop_timer_start(&b->timers[2], 3);
+    while (strlen(b->calls) < 1)
+        assert_int_equal(loop_round(b->l, -1), 0);
+    assert_int_equal(loop_round(b->l, 20), 0);
+    assert_string_equal(b->calls, "2");
+}
+
 static void on_timer_stopping_the_next(loop_timer *timer) {
     bench *b = timer->user;
     on_timer(timer);
@@ -238,6 +249,7 @@ int main(void) {
         TEST(a_watcher_begun_anew_does_not_get_the_old_ones_event),
         TEST(timers_come_in_the_order_of_their_time),
         TEST(a_timer_set_anew_comes_once_and_a_stopped_one_never),
+        TEST(the_longest_timer_is_the_last),
         TEST(a_timer_may_end_others_and_begin_itself_anew),
         TEST(a_round_waits_no_longer_than_asked_and_no_longer_than_a_timer),
         TEST(it_runs_until_it_is_told_to_quit),
