@@ -132,7 +132,8 @@ void loop_timer_init(loop *l, loop_timer *timer, loop_timer_callback *callback, 
 void loop_timer_start(loop_timer *timer, uint64_t delay_ms) {
     loop_timer_stop(timer);
     uint64_t now_ms = clock_monotonic_ms();
-    timer->due_ms = delay_ms < UINT64_MAX - now_ms ? now_ms + delay_ms : UINT64_MAX; /* never */
+    /* One short of what deadlines take for never, which is no number of milliseconds. */
+    timer->due_ms = delay_ms < UINT64_MAX - 1 - now_ms ? now_ms + delay_ms : UINT64_MAX - 1;
     loop_timer **at = &timer->owner->timers;
     while (*at && (*at)->due_ms <= timer->due_ms)
         at = &(*at)->next;
