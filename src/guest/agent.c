@@ -130,7 +130,8 @@ static void handle_zygote(agent *a, const uint8_t *bytes, size_t length) {
     }
 }
 
-/* Takes one datagram. False with errno: there is none; ECONNRESET: there never will be one again. */
+/* Takes one datagram. False with errno: there is none; EPIPE: there never will be one again; ECONNRESET: the zygote died with our requests
+ * unread, which is said once, before what it had sent itself. */
 static bool take_from_zygote(agent *a) {
     uint8_t bytes[ZYGOTE_DATAGRAM_MAX_BYTES];
     int fds[FD_PASS_MAX];
@@ -139,7 +140,7 @@ static bool take_from_zygote(agent *a) {
     while (count > 0)
         (void) fd_close(fds[--count]);
     if (n == 0)
-        errno = ECONNRESET;
+        errno = EPIPE;
     if (n <= 0)
         return false;
     handle_zygote(a, bytes, (size_t) n);
@@ -150,7 +151,7 @@ static bool take_from_zygote(agent *a) {
 static void lose_zygote(agent *a) {
     if (a->shutting_down)
         return;
-    while (take_from_zygote(a))
+    while (take_from_zygote(a) || errno == ECONNRESET)
         ;
     a->zygote_lost = true;
     exec_fail_unborn(a, ECHILD);
@@ -167,7 +168,7 @@ static void on_zygote(loop_fd *watcher, uint32_t events) {
     agent *a = watcher->user;
     if (events & EPOLLOUT)
         exec_retry_creates(a);
-    if (events & (EPOLLIN | EPOLLHUP) && !take_from_zygote(a) && errno == ECONNRESET)
+    if (events & (EPOLLIN | EPOLLHUP) && !take_from_zygote(a) && (errno == EPIPE || errno == ECONNRESET))
         lose_zygote(a);
 }
 
