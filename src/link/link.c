@@ -78,8 +78,9 @@ static void on_fault(loop_timer *timer) {
     close_now(end, *end->fault_reason ? end->fault_reason : NULL);
 }
 
+/* Who was told that there is no room hears of it from on_ready(), also when it was a later message that wrote the whole queue. */
 static void update_events(link_end *end) {
-    uint32_t events = EPOLLIN | (buf_length(&end->out) > 0 ? EPOLLOUT : 0);
+    uint32_t events = EPOLLIN | (buf_length(&end->out) > 0 || end->was_full ? EPOLLOUT : 0);
     if (loop_fd_set_events(&end->watcher, events) < 0)
         fail_later(end, "watch the connection");
 }
@@ -245,9 +246,11 @@ static void on_ready(loop_fd *watcher, uint32_t events) {
             close_now(end, NULL);
             return;
         }
-        update_events(end);
-        if (end->was_full && buf_length(&end->out) < LINK_QUEUE_HIGH_BYTES) {
+        bool has_room = end->was_full && buf_length(&end->out) < LINK_QUEUE_HIGH_BYTES;
+        if (has_room)
             end->was_full = false;
+        update_events(end);
+        if (has_room) {
             if (end->handlers->on_room)
                 end->handlers->on_room(end);
             if (!link_is_open(end))

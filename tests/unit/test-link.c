@@ -319,6 +319,24 @@ static void room_is_told_when_the_peer_reads_again(void **state) {
     assert_int_equal(b->host.closed, 0);
 }
 
+/* Room that a later message makes, by writing the whole queue, was never told: whoever waited for it waited for ever. */
+static void room_is_told_when_a_message_finds_it(void **state) {
+    bench *b = *state;
+    static const uint8_t bytes[WIRE_DATA_MAX_BYTES];
+    while (link_has_room(&b->host.end))
+        link_data(&b->host.end, wire_channel(9, WIRE_STREAM_STDOUT), bytes, sizeof(bytes));
+    for (unsigned i = 0; i < 100 && buf_length(link_queue(&b->host.end)) > 0; i++) {
+        (void) drain(b);
+        link_send(&b->host.end, wire_encode_signal, (&(msg_signal){.exec_id = 9, .signal = 1}));
+    }
+    assert_int_equal(buf_length(link_queue(&b->host.end)), 0);
+    assert_int_equal(b->host.rooms, 0); /* not from within */
+    (void) drain(b);
+    settle(b);
+    assert_int_equal(b->host.rooms, 1);
+    assert_true(link_has_room(&b->host.end));
+}
+
 static void a_peer_that_never_reads_is_given_up_from_the_loop(void **state) {
     bench *b = *state;
     static const uint8_t bytes[WIRE_DATA_MAX_BYTES];
@@ -377,6 +395,7 @@ int main(void) {
         TEST_RAW(noise_breaks_the_link),
         TEST_RAW(frames_that_come_byte_by_byte_are_understood),
         TEST_RAW(room_is_told_when_the_peer_reads_again),
+        TEST_RAW(room_is_told_when_a_message_finds_it),
         TEST_RAW(a_peer_that_never_reads_is_given_up_from_the_loop),
         TEST_RAW(last_words_are_written_before_the_end),
     };
