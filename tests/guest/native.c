@@ -181,21 +181,24 @@ unsigned native_count_fds(pid_t pid) {
     return count;
 }
 
-unsigned native_count_fds_below(pid_t pid, const char *folder) {
+unsigned native_count_fds_outside(pid_t pid, const char *folder, unsigned *ret_below) {
     char path[64];
     (void) snprintf(path, sizeof(path), "/proc/%d/fd", (int) pid);
     DIR *fds = opendir(path);
     assert_non_null(fds);
-    unsigned count = 0;
+    unsigned below = 0, outside = 0;
     struct dirent *entry;
     while ((entry = readdir(fds))) {
         char target[512];
         ssize_t length = readlinkat(dirfd(fds), entry->d_name, target, sizeof(target));
-        if (length > (ssize_t) strlen(folder) && memcmp(target, folder, strlen(folder)) == 0)
-            count++;
+        if (*folder && length > (ssize_t) strlen(folder) && memcmp(target, folder, strlen(folder)) == 0)
+            below++;
+        else if (length > 0)
+            outside++;
     }
     (void) closedir(fds);
-    return count;
+    *ret_below = below;
+    return outside;
 }
 
 /* The first line of a file of a process, for people. */

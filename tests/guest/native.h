@@ -119,8 +119,9 @@ void native_wait_empty_box(native *n);
 /* A number of /proc/PID/status, as "VmHWM"; -1 where it has none. */
 long native_status_number(pid_t pid, const char *key);
 unsigned native_count_fds(pid_t pid);
-/* Those of them that are open on something below @folder. */
-unsigned native_count_fds_below(pid_t pid, const char *folder);
+/* Those of them that are not open on something below @folder, and those that are, counted in one look: a group may be closed at any time.
+ * "" is no folder. */
+unsigned native_count_fds_outside(pid_t pid, const char *folder, unsigned *ret_below);
 /* What /proc knows of agent, zygote and their children, onto stderr: for a test that is about to fail. */
 void native_print_state(native *n);
 /* Children of @pid that ended and were not reaped. */

@@ -517,9 +517,7 @@ static holdings take_stock(stress *s) {
     holdings h;
     native_wait_empty_box(n);
     native_settle(n);
-    unsigned groups = *n->cgroup ? native_count_fds_below(n->agent, n->cgroup) : 0;
-    h.agent_groups = groups;
-    h.agent_fds = native_count_fds(n->agent) - groups;
+    h.agent_fds = native_count_fds_outside(n->agent, n->cgroup, &h.agent_groups);
     h.zygote_fds = native_count_fds(n->zygote);
     h.zombies = native_count_zombies(n->agent) + native_count_zombies(n->zygote);
     h.agent_kib = native_status_number(n->agent, "VmRSS");
