@@ -6,7 +6,8 @@
  *   Reading: each readiness reads up to LINK_READ_BYTES, and hands out every whole frame. A partial frame waits at the head
  *   of the buffer, which can hold the longest one.
  *   Writing: everything is appended to one queue and written at once as far as the descriptor takes it; the rest waits for EPOLLOUT. A write
- *   that fails is reported from a timer of the loop, so that no sender finds its link gone in the middle of its own work.
+ *   that fails is reported from a timer of the loop, so that no sender finds its link gone in the middle of its own work. It fails because the
+ *   other side has closed; what that said before is still read first, for a request must not be lost with who made it.
  */
 #include "link/link.h"
 
@@ -71,11 +72,6 @@ static void close_now(link_end *end, const char *why) {
     loop_fd_done(&end->watcher);
     end->fd = fd_close(end->fd);
     end->handlers->on_closed(end, why);
-}
-
-static void on_fault(loop_timer *timer) {
-    link_end *end = timer->user;
-    close_now(end, *end->fault_reason ? end->fault_reason : NULL);
 }
 
 /* Who was told that there is no room hears of it from on_ready(), also when it was a later message that wrote the whole queue. */
@@ -195,7 +191,8 @@ static int hand_out(link_end *end, const wire_frame *frame) {
     return -NB_E_PROTOCOL;
 }
 
-static void read_frames(link_end *end) {
+/* False: the end is closed, and may be freed. */
+static bool read_frames(link_end *end) {
     wire_frame frame;
     size_t used = 0;
     int found;
@@ -203,11 +200,12 @@ static void read_frames(link_end *end) {
         if (found < 0 || hand_out(end, &frame) < 0) {
             if (link_is_open(end))
                 close_now(end, "the other side broke the protocol");
-            return;
+            return false;
         }
         if (link_is_open(end))
             buf_consume(&end->in, used);
     }
+    return link_is_open(end);
 }
 
 /* As read(2), going on for as long as a port may have more: where that is a socket, a short message costs one call as before. */
@@ -222,35 +220,38 @@ static ssize_t read_much(int fd, uint8_t *to, size_t max) {
     return length > 0 ? (ssize_t) length : n; /* what is wrong with it, the next call will say */
 }
 
-static void read_some(link_end *end, uint32_t events) {
+/* False: there was nothing to read, or the end is closed, and may be freed. */
+static bool read_some(link_end *end, uint32_t events) {
     uint8_t *to = buf_reserve(&end->in, LINK_READ_BYTES);
     if (!to)
-        return; /* memory is out for now; what waits to be read is reported again */
+        return false; /* memory is out for now; what waits to be read is reported again */
     ssize_t n = read_much(end->fd, to, LINK_READ_BYTES);
     if (n > 0) {
         buf_added(&end->in, (size_t) n);
-        read_frames(end);
-    } else if (n == 0) {
-        close_now(end, NULL);
-    } else if (n < 0 && errno != EAGAIN && errno != EINTR) {
-        close_now(end, NULL);
-    } else if (n < 0 && events & EPOLLHUP) {
-        close_now(end, NULL);
+        return read_frames(end);
     }
+    if (n == 0 || (errno != EAGAIN && errno != EINTR) || events & EPOLLHUP)
+        close_now(end, NULL);
+    return false;
+}
+
+static void on_fault(loop_timer *timer) {
+    link_end *end = timer->user;
+    if (*end->fault_reason)
+        close_now(end, end->fault_reason);
+    else if (!buf_reserve(&end->in, LINK_READ_BYTES))
+        close_now(end, NULL);
+    else if (read_some(end, EPOLLHUP)) /* which closes once nothing is left */
+        loop_timer_start(timer, 0);
 }
 
 static void on_ready(loop_fd *watcher, uint32_t events) {
     link_end *end = watcher->user;
-    if (events & EPOLLOUT) {
-        if (!write_queue(end)) {
-            close_now(end, NULL);
-            return;
-        }
-        bool has_room = end->was_full && buf_length(&end->out) < LINK_QUEUE_HIGH_BYTES;
-        if (has_room)
+    if (events & EPOLLOUT && !end->fault_reason) {
+        link_flush(end, true);
+        if (end->was_full && buf_length(&end->out) < LINK_QUEUE_HIGH_BYTES) {
             end->was_full = false;
-        update_events(end);
-        if (has_room) {
+            update_events(end);
             if (end->handlers->on_room)
                 end->handlers->on_room(end);
             if (!link_is_open(end))
@@ -258,7 +259,7 @@ static void on_ready(loop_fd *watcher, uint32_t events) {
         }
     }
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-        read_some(end, events);
+        (void) read_some(end, events);
 }
 
 void link_drain(link_end *end, int timeout_ms) {

@@ -8,7 +8,9 @@
 #include <nestbox/error.h>
 
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <setjmp.h>
@@ -360,6 +362,56 @@ static void last_words_are_written_before_the_end(void **state) {
     assert_int_equal(drain(b), WIRE_HEADER_BYTES + 3);
 }
 
+/* HELLO, a message, and the end of the connection. */
+static void say_last_words(bench *b) {
+    buf said;
+    buf_init(&said, 1000);
+    assert_true(wire_control(&said, wire_encode_hello, (&(msg_hello){.version = WIRE_VERSION})));
+    assert_true(wire_control(&said, wire_encode_goodbye, (&(msg_goodbye){0})));
+    assert_int_equal(fd_write_all(b->raw, buf_bytes(&said), buf_length(&said)), 0);
+    buf_done(&said);
+    b->raw = fd_close(b->raw);
+}
+
+/* As another watcher's callback, whose batch of events does not have the connection's yet. */
+static void on_something_else(loop_fd *watcher, uint32_t events) {
+    bench *b = watcher->user;
+    loop_fd_done(watcher);
+    say_last_words(b);
+    link_data(&b->host.end, wire_channel(1, WIRE_STREAM_STDIN), "x", 1); /* EPIPE */
+    assert_non_null(b->host.end.fault_reason);
+}
+
+static void what_was_said_before_closing_is_heard_though_a_write_fails_first(void **state) {
+    bench *b = *state;
+    int pipes[2];
+    loop_fd other;
+    settle(b);
+    assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+    assert_int_equal(write(pipes[1], "x", 1), 1);
+    assert_int_equal(loop_fd_init(b->l, &other, pipes[0], EPOLLIN, on_something_else, b), 0);
+    settle(b);
+    (void) fd_close(pipes[0]);
+    (void) fd_close(pipes[1]);
+    assert_int_equal(b->host.messages, 1);
+    assert_int_equal(b->host.closed, 1);
+    assert_null(b->host.why);
+}
+
+/* The write fails in the loop's hands and before the reading of its round. */
+static void a_writer_that_is_woken_by_the_end_hears_it_too(void **state) {
+    bench *b = *state;
+    static const uint8_t bytes[WIRE_DATA_MAX_BYTES];
+    while (link_has_room(&b->host.end))
+        link_data(&b->host.end, wire_channel(1, WIRE_STREAM_STDIN), bytes, sizeof(bytes));
+    settle(b);
+    say_last_words(b);
+    settle(b);
+    assert_int_equal(b->host.messages, 1);
+    assert_int_equal(b->host.closed, 1);
+    assert_null(b->host.why);
+}
+
 static void a_stream_is_read_from_a_descriptor_into_a_frame(void **state) {
     bench *b = *state;
     int pipes[2];
@@ -380,6 +432,7 @@ static void a_stream_is_read_from_a_descriptor_into_a_frame(void **state) {
 #define TEST_RAW(name) cmocka_unit_test_setup_teardown(name, set_up_raw, tear_down)
 
 int main(void) {
+    (void) signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         TEST(both_ends_greet_and_then_talk),
         TEST(the_largest_message_gets_through),
@@ -398,6 +451,8 @@ int main(void) {
         TEST_RAW(room_is_told_when_a_message_finds_it),
         TEST_RAW(a_peer_that_never_reads_is_given_up_from_the_loop),
         TEST_RAW(last_words_are_written_before_the_end),
+        TEST_RAW(what_was_said_before_closing_is_heard_though_a_write_fails_first),
+        TEST_RAW(a_writer_that_is_woken_by_the_end_hears_it_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
