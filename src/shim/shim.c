@@ -308,6 +308,8 @@ void shim_main_spawned(shim *s) {
 void shim_main_failed(shim *s, const msg_spawn_failed *failed) {
     const msg_launch *launch = &s->orders.launch;
     nb_error why;
+    if (s->state != SHIM_BEGINNING)
+        return; /* it is being ended already, and why is known */
     s->failure = -wire_spawn_failure(&(msg_spawn){.argv = launch->argv, .cwd = launch->cwd, .user = launch->user}, failed->step,
                                      failed->error, &why);
     (void) snprintf(s->failure_message, sizeof(s->failure_message), "%s", why.message);
