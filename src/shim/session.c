@@ -26,6 +26,8 @@
 
 /* Execs that have ended and whose output nobody has fetched yet. */
 #define ENDED_KEPT 64u
+/* What the link to the agent keeps free for small messages: an order that would take it waits for a better moment, and the box goes on. */
+#define AGENT_QUEUE_SPARE_BYTES ((size_t) 1 << 20)
 
 /* BEGINNING  the agent was asked. leaves by: SPAWNED -> RUNNING, SPAWN_FAILED -> gone
  * RUNNING    leaves by: EXITED, the box's end -> ENDED
@@ -149,12 +151,20 @@ static session *session_new(shim *s, const msg_spawn *spawn, nb_error *err) {
     return x;
 }
 
+/* Whether the agent's link has a place for the order: the guest may take it as slowly as it likes, and others have sent theirs. */
+static bool agent_has_place_for(shim *s, const msg_spawn *spawn) {
+    size_t large = spawn->argv.bytes + spawn->env.bytes + spawn->cwd.length + spawn->user.length + spawn->limits.length;
+    return buf_room(link_queue(&s->agent)) >= large + AGENT_QUEUE_SPARE_BYTES;
+}
+
 int session_begin(shim *s, client *owner, const msg_spawn *spawn, nb_error *err) {
     if (s->next_exec_id > WIRE_EXEC_ID_MAX)
         return nb_fail_hint(err, nb_fail(err, NB_E_EXHAUSTED, 0, "start another exec: this run of the box has had %u", WIRE_EXEC_ID_MAX),
                             "restart the box");
     if (s->session_count >= SESSIONS_MAX)
         return nb_fail(err, NB_E_EXHAUSTED, 0, "start another exec: %u are running in this box, which is the limit", SESSIONS_MAX);
+    if (!agent_has_place_for(s, spawn))
+        return nb_fail(err, NB_E_EXHAUSTED, 0, "start another exec: the guest has not taken those before it yet");
     session *x = session_new(s, spawn, err);
     if (!x)
         return -err->code;
@@ -176,6 +186,12 @@ static client *asker(const session *x) {
     return x->owner ? x->owner : x->watchers;
 }
 
+/* Its terminal's window was closed. */
+static void hang_up(const session *x) {
+    if (x->spawn_flags & WIRE_SPAWN_TTY)
+        link_send(&x->shim->agent, wire_encode_signal, (&(msg_signal){.exec_id = x->exec_id, .signal = SIGHUP}));
+}
+
 int session_spawned(shim *s, const msg_spawned *message) {
     session *x = find(s, message->exec_id);
     if (!x || x->state != SESSION_BEGINNING)
@@ -188,6 +204,8 @@ int session_spawned(shim *s, const msg_spawned *message) {
         link_send(client_link(asker(x)), wire_encode_begun, &begun);
     if (is_main(x))
         shim_main_spawned(s);
+    else if (!x->owner && !x->detached)
+        hang_up(x); /* its owner has left meanwhile */
     return 0;
 }
 
@@ -201,6 +219,8 @@ int session_spawn_failed(shim *s, const msg_spawn_failed *message) {
     session_free(x);
     if (was_main)
         shim_main_failed(s, message);
+    else
+        shim_session_ended(s);
     return 0;
 }
 
@@ -293,21 +313,27 @@ static void end(session *x, const msg_exited *exited) {
             (void) outlet_flush(&x->out[i], client_link(x->owner), channel_of(x, i));
     }
     finish(x);
-    forget_oldest(s);
     shim_session_ended(s);
+}
+
+/* The guest must have said so before it tells the exec's end. */
+static bool streams_have_ended(const session *x) {
+    return x->out[0].ended && (x->out[1].ended || x->spawn_flags & WIRE_SPAWN_TTY);
 }
 
 int session_exited(shim *s, const msg_exited *message) {
     session *x = find(s, message->exec_id);
-    if (!x || x->state != SESSION_RUNNING || (is_main(x) && s->record.is.has_exit) || message->code < 0 || message->code > 255 ||
-        message->signal > 127)
+    if (!x || x->state != SESSION_RUNNING || !streams_have_ended(x) || (is_main(x) && s->record.is.has_exit) || message->code < 0 ||
+        message->code > 255 || message->signal > 127)
         return -NB_E_PROTOCOL;
     msg_exited exited = *message;
     exited.exit_flags &= WIRE_EXIT_OOM | WIRE_EXIT_TIMED_OUT; /* that the box was stopped is ours to say */
-    if (is_main(x))
+    if (is_main(x)) {
         shim_main_ended(s, &exited); /* its clients are told when the box has stopped */
-    else
+    } else {
         end(x, &exited);
+        forget_oldest(s);
+    }
     return 0;
 }
 
@@ -450,8 +476,8 @@ static void lose_owner(session *x) {
         x->stdin_ended = true;
         flush_stdin(x);
     }
-    if (x->spawn_flags & WIRE_SPAWN_TTY && x->state == SESSION_RUNNING)
-        link_send(&s->agent, wire_encode_signal, (&(msg_signal){.exec_id = x->exec_id, .signal = SIGHUP}));
+    if (x->state == SESSION_RUNNING)
+        hang_up(x);
 }
 
 void session_leave(client *c) {
@@ -476,7 +502,7 @@ static outlet *outlet_of(session *x, uint32_t channel) {
     case WIRE_STREAM_STDOUT:
         return &x->out[0];
     case WIRE_STREAM_STDERR:
-        return &x->out[1];
+        return x->spawn_flags & WIRE_SPAWN_TTY ? NULL : &x->out[1];
     default:
         return NULL;
     }

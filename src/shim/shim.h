@@ -99,7 +99,7 @@ void shim_main_ended(shim *s, const msg_exited *exited);
 void shim_main_spawned(shim *s);
 void shim_main_failed(shim *s, const msg_spawn_failed *failed);
 
-/* An exec has ended, and its clients were told. */
+/* An exec has ended, or could not begin, and its clients were told. */
 void shim_session_ended(shim *s);
 
 /* Ends everything now: something went wrong that the box cannot survive. */
