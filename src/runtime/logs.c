@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 /* As written by the shim (src/shim/piece-log.h): u64 wall clock in ms, u32 length, u8 kind, 3 zero bytes. */
 #define PIECE_HEADER_BYTES 16u
@@ -55,19 +56,39 @@ static int read_plain(int fd, log_writer *write, void *user) {
     return 0;
 }
 
-static int read_file(int folder, const char *name, bool in_pieces, log_writer *write, void *user, nb_error *err) {
-    CLEANUP(cleanup_fd) int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return errno == ENOENT ? 0 : nb_fail(err, nb_code_of_errno(errno), errno, "open the log '%s'", name);
-    int result = in_pieces ? read_pieces(fd, write, user) : read_plain(fd, write, user);
-    return result == -NB_E_NO_MEMORY ? nb_fail_oom(err) : result;
+/* @ret_fd  -1: it was never begun */
+static int open_log(int folder, const char *name, int *ret_fd, nb_error *err) {
+    *ret_fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return *ret_fd >= 0 || errno == ENOENT ? 0 : nb_fail(err, nb_code_of_errno(errno), errno, "open the log '%s'", name);
 }
 
+static int read_whole(int folder, const char *name, log_writer *write, void *user, nb_error *err) {
+    CLEANUP(cleanup_fd) int fd = -1;
+    int result = open_log(folder, name, &fd, err);
+    return result < 0 || fd < 0 ? result : read_plain(fd, write, user);
+}
+
+static bool is_same_file(int a, int b) {
+    struct stat x, y;
+    return a >= 0 && b >= 0 && fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
+}
+
+/* Both are open before one is read, the newer first: should the shim begin a new one meanwhile, what was there is read whole, and once. */
 int log_read_pieces(int folder, const char *name, log_writer *write, void *user, nb_error *err) {
-    char old[64];
-    (void) snprintf(old, sizeof(old), "%s.1", name);
-    int result = read_file(folder, old, true, write, user, err);
-    return result == 0 ? read_file(folder, name, true, write, user, err) : result;
+    char old_name[64];
+    (void) snprintf(old_name, sizeof(old_name), "%s.1", name);
+    CLEANUP(cleanup_fd) int newer = -1;
+    CLEANUP(cleanup_fd) int older = -1;
+    int result = open_log(folder, name, &newer, err);
+    if (result == 0)
+        result = open_log(folder, old_name, &older, err);
+    if (result < 0)
+        return result;
+    if (older >= 0 && !is_same_file(older, newer))
+        result = read_pieces(older, write, user);
+    if (result == 0 && newer >= 0)
+        result = read_pieces(newer, write, user);
+    return result == -NB_E_NO_MEMORY ? nb_fail_oom(err) : result;
 }
 
 int nb_box_logs(nb_box *box, nb_log_kind kind, log_writer *write, void *user, nb_error *err) {
@@ -82,10 +103,10 @@ int nb_box_logs(nb_box *box, nb_log_kind kind, log_writer *write, void *user, nb
         result = log_read_pieces(folder, "main.log", write, user, err);
         break;
     case NB_LOG_CONSOLE:
-        result = read_file(folder, "console.log", false, write, user, err);
+        result = read_whole(folder, "console.log", write, user, err);
         break;
     case NB_LOG_SHIM:
-        result = read_file(folder, "shim.log", false, write, user, err);
+        result = read_whole(folder, "shim.log", write, user, err);
         break;
     default:
         result = nb_fail(err, NB_E_INVALID, 0, "read a box's log: there is no kind %d", (int) kind);
