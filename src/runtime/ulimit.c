@@ -59,18 +59,29 @@ static bool parse_limit(const char *text, wire_rlimit *ret_limit) {
     return false;
 }
 
+/* In the place of an earlier limit of the same resource, or behind all. False: there is no place. */
+static bool put(buf *packed, const wire_rlimit *limit) {
+    uint8_t bytes[WIRE_RLIMIT_BYTES];
+    wire_rlimit_encode(bytes, limit);
+    for (size_t at = 0; at < buf_length(packed); at += sizeof(bytes)) {
+        if (buf_bytes(packed)[at] == limit->resource) {
+            memcpy(buf_bytes(packed) + at, bytes, sizeof(bytes));
+            return true;
+        }
+    }
+    return buf_append(packed, bytes, sizeof(bytes));
+}
+
 int ulimit_pack(strv limits, buf *packed, nb_error *err) {
     for (const char *text = NULL; (text = strv_next(limits, text));) {
         wire_rlimit limit;
-        uint8_t bytes[WIRE_RLIMIT_BYTES];
         if (!parse_limit(text, &limit))
             return nb_fail_hint(err, nb_fail(err, NB_E_INVALID, 0, "limit '%s': it is not NAME=SOFT[:HARD]", text),
                                 "for example nofile=1024:4096, core=0 or nproc=unlimited");
         if (limit.soft > limit.hard)
             return nb_fail(err, NB_E_INVALID, 0, "limit '%s': the soft limit is above the hard one", text);
-        wire_rlimit_encode(bytes, &limit);
-        if (!buf_append(packed, bytes, sizeof(bytes)))
-            return nb_fail(err, NB_E_INVALID, 0, "limit '%s': there are too many limits", text);
+        if (!put(packed, &limit)) /* there is a place for each resource: only memory can be out */
+            return nb_fail_oom(err);
     }
     return 0;
 }

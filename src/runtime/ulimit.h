@@ -9,7 +9,8 @@
 #include "base/error.h"
 #include "base/strv.h"
 
-/* Appends each of "NAME=SOFT[:HARD]" to @packed in the form of wire/rlimits.h. -NB_E_INVALID, naming what is wrong with which. */
+/* Adds each of "NAME=SOFT[:HARD]" to @packed in the form of wire/rlimits.h; one of a resource that is there already takes its place.
+ * -NB_E_INVALID, naming what is wrong with which; -NB_E_NO_MEMORY. */
 int ulimit_pack(strv limits, buf *packed, nb_error *err);
 
 #endif
