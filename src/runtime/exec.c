@@ -6,7 +6,8 @@
  *   Everything that arrives is appended to `in` and looked at once, in order (scan): credit and the end are taken at once, stream data
  *   stays in the buffer, where nb_exec_next() fetches it and grants it again. The shim never sends more than the window allows, so
  *   the buffer has a bound. One thread at a time reads the socket (pumping), without the mutex; the others wait on the condition
- *   variable, so that any number may wait for one exec while one takes its events and another writes.
+ *   variable, so that any number may wait for one exec while one takes its events and another writes. Who reads does not see that there is
+ *   something to write since: whoever queues what the socket does not take at once waits for it himself.
  */
 #include "runtime/exec.h"
 
@@ -59,6 +60,7 @@ struct nb_exec {
     nb_error error;         /* code 0: status counts */
     uint8_t *event_bytes;   /* of the last event given out */
     int epoll_fd, ready_fd; /* made when nb_exec_fd() is first asked; ready_fd is readable while `in` holds events */
+    uint32_t epoll_events;  /* of fd */
     bool ready_set;
 };
 
@@ -188,11 +190,16 @@ static bool is_ready(const nb_exec *e) {
     return holds(e) ? find_frame(e, &at, &frame, &used) : e->scanned > 0 || e->over;
 }
 
-/* Keeps ready_fd in step with whether nb_exec_next() has something. */
+/* Keeps ready_fd in step with whether nb_exec_next() has something, and the socket's events with whether it could write. */
 static void update_ready(nb_exec *e) {
     bool ready = is_ready(e);
-    if (e->epoll_fd >= 0 && e->over)
+    uint32_t events = EPOLLIN | (buf_length(&e->out) > 0 ? EPOLLOUT : 0);
+    if (e->epoll_fd >= 0 && e->over) {
         (void) epoll_ctl(e->epoll_fd, EPOLL_CTL_DEL, e->fd, NULL); /* its end would be readable for ever, while a stream is held */
+    } else if (e->epoll_fd >= 0 && events != e->epoll_events) {
+        (void) epoll_ctl(e->epoll_fd, EPOLL_CTL_MOD, e->fd, &(struct epoll_event){.events = events});
+        e->epoll_events = events;
+    }
     if (e->ready_fd < 0 || ready == e->ready_set)
         return;
     uint64_t count = 1;
@@ -241,8 +248,21 @@ static void wait_for_change(nb_exec *e, deadline until) {
     (void) pthread_cond_timedwait(&e->changed, &e->mutex, &at);
 }
 
+/* Waits until the socket takes more, without holding up the thread that reads it. */
+static void wait_writable(nb_exec *e, deadline until) {
+    struct pollfd one = {.fd = e->fd, .events = POLLOUT};
+    (void) pthread_mutex_unlock(&e->mutex);
+    (void) poll(&one, 1, deadline_left_ms(until));
+    (void) pthread_mutex_lock(&e->mutex);
+    write_socket(e);
+}
+
 /* Lets something happen: reads, or waits while another thread does. The mutex is held before and after, not meanwhile. */
 static void pump(nb_exec *e, deadline until) {
+    if (e->pumping && buf_length(&e->out) > 0) {
+        wait_writable(e, until);
+        return;
+    }
     if (e->pumping) {
         wait_for_change(e, until);
         return;
@@ -358,6 +378,7 @@ static int make_event_fd(nb_exec *e) {
         epoll_ctl(epoll, EPOLL_CTL_ADD, ready, &event) < 0)
         return -1;
     e->epoll_fd = take_fd(&epoll);
+    e->epoll_events = EPOLLIN;
     e->ready_fd = take_fd(&ready);
     update_ready(e);
     return 0;
@@ -467,13 +488,16 @@ int nb_exec_wait(nb_exec *e, int64_t timeout_ms, nb_exit_status *ret_status, nb_
 
 /* -------------------------------------------------------------------------------------------------------------- input */
 
-/* Waits until the socket takes more, without holding up the thread that reads it. */
-static void wait_writable(nb_exec *e, deadline until) {
-    struct pollfd one = {.fd = e->fd, .events = POLLOUT};
-    (void) pthread_mutex_unlock(&e->mutex);
-    (void) poll(&one, 1, deadline_left_ms(until));
-    (void) pthread_mutex_lock(&e->mutex);
+/* Sends what is queued, waiting until it has left: requests are not to be lost with the handle. */
+static int send_queued(nb_exec *e, nb_error *err) {
+    deadline until = deadline_in(CONNECT_TIMEOUT_MS);
     write_socket(e);
+    while (buf_length(&e->out) > 0 && !e->over) {
+        if (deadline_passed(until))
+            return nb_fail(err, NB_E_TIMEOUT, 0, "send a request: the box's shim does not read");
+        wait_writable(e, until);
+    }
+    return 0;
 }
 
 /* Queues what credit and queue allow. How many bytes that was. */
@@ -521,23 +545,13 @@ int nb_exec_write(nb_exec *e, const void *bytes, size_t length, int64_t timeout_
         else
             pump(e, until);
     }
+    if (result == 0 && e->pumping)
+        (void) send_queued(e, NULL); /* taken they are, whether or not the shim reads in time */
     update_ready(e);
     (void) pthread_mutex_unlock(&e->mutex);
     if (result == 0)
         *ret_written = written;
     return result;
-}
-
-/* Sends what is queued, waiting until it has left: requests are not to be lost with the handle. */
-static int send_queued(nb_exec *e, nb_error *err) {
-    deadline until = deadline_in(CONNECT_TIMEOUT_MS);
-    write_socket(e);
-    while (buf_length(&e->out) > 0 && !e->over) {
-        if (deadline_passed(until))
-            return nb_fail(err, NB_E_TIMEOUT, 0, "send a request: the box's shim does not read");
-        wait_writable(e, until);
-    }
-    return 0;
 }
 
 /* Sends the frame that @queue appends; to an exec that is over: nothing. */
