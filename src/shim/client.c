@@ -22,6 +22,8 @@
 #include <sys/un.h>
 
 #define BACKLOG 1024
+/* A connection that cannot be accepted waits so long: looking at it at once would take all of a processor. */
+#define ACCEPT_RETRY_MS 50
 
 struct client {
     shim *shim;
@@ -198,6 +200,10 @@ static bool may_come_in(int fd) {
 static void on_connection(loop_fd *watcher, uint32_t events) {
     shim *s = watcher->user;
     int fd = accept4(watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
+        (void) loop_fd_set_events(watcher, 0);
+        loop_timer_start(&s->server_timer, ACCEPT_RETRY_MS);
+    }
     if (fd < 0)
         return;
     if (s->client_count >= CLIENTS_MAX || !may_come_in(fd)) {
@@ -206,6 +212,11 @@ static void on_connection(loop_fd *watcher, uint32_t events) {
         return;
     }
     (void) client_new(s, fd);
+}
+
+static void on_accept_retry(loop_timer *timer) {
+    shim *s = timer->user;
+    (void) loop_fd_set_events(&s->server_watcher, EPOLLIN);
 }
 
 int client_listen(shim *s) {
@@ -221,12 +232,14 @@ int client_listen(shim *s) {
     if (bound < 0 || listen(fd, BACKLOG) < 0 || loop_fd_init(s->loop, &s->server_watcher, fd, EPOLLIN, on_connection, s) < 0)
         return -1;
     (void) take_fd(&fd);
+    loop_timer_init(s->loop, &s->server_timer, on_accept_retry, s);
     return 0;
 }
 
 void client_listen_done(shim *s) {
     if (!s->server_watcher.owner)
         return;
+    loop_timer_done(&s->server_timer);
     int fd = s->server_watcher.fd;
     loop_fd_done(&s->server_watcher);
     (void) fd_close(fd);

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,6 +24,8 @@
 #define FIRST_ORDER_MS 30000
 /* Nobody waits for a box whose owner has died, and it is to be gone soon. */
 #define OWNER_GRACE_MAX_MS 5000u
+/* All clients', and what the shim needs for itself and its machine. */
+#define DESCRIPTORS_MAX (CLIENTS_MAX + 100)
 
 static void on_owner_ended(loop_fd *watcher, uint32_t events) {
     shim *s = watcher->user;
@@ -43,6 +46,15 @@ static void on_no_order(loop_timer *timer) {
     shim *s = timer->user;
     if (!s->orders.bytes)
         loop_quit(s->loop);
+}
+
+/* As far as it may: a user's usual 1,024 are fewer than the clients of a full box. */
+static void raise_descriptor_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= DESCRIPTORS_MAX)
+        return;
+    limit.rlim_cur = limit.rlim_max < DESCRIPTORS_MAX ? limit.rlim_max : DESCRIPTORS_MAX;
+    (void) setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* Inherits nothing but what it was given: the program that started us may have had anything open. */
@@ -78,6 +90,7 @@ int main(void) {
     (void) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     (void) prctl(PR_SET_DUMPABLE, 0);
     (void) umask(0077);
+    raise_descriptor_limit();
     loop *l = loop_new();
     if (!l)
         return 1;

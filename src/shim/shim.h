@@ -78,6 +78,7 @@ typedef struct shim {
     size_t kept_output_bytes; /* of execs that nobody is attached to */
     uint32_t next_exec_id;
     loop_fd server_watcher;
+    loop_timer server_timer; /* descriptors were out: when box.sock is looked at again */
     loop_fd owner_watcher;
 } shim;
 

@@ -12,7 +12,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <setjmp.h>
@@ -400,6 +402,28 @@ static void a_main_command_that_fails_while_the_box_is_killed_changes_nothing(vo
     assert_int_equal(hear_failed(b, &b->launcher), NB_E_STOPPED);
 }
 
+static void a_connection_waits_while_descriptors_are_out(void **state) {
+    bench *b = *state;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct rlimit before, none;
+    unsigned rounds = 0;
+    (void) snprintf(address.sun_path, sizeof(address.sun_path), "%s/" SOCKET_FILE, b->folder.path);
+    peer p = peer_of(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    assert_int_equal(connect(p.fd, (struct sockaddr *) &address, sizeof(address)), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){3, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    /* Each round that finds something to do ends at once; a loop that looks again and again makes thousands of them. */
+    for (deadline until = deadline_in(1000); !deadline_passed(until); rounds++)
+        (void) loop_round(b->l, 1000);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_true(rounds < 500);
+    greet(b, &p);
+    say(b, &p, list, (&(msg_list){0}));
+    (void) hear(b, &p, id_of_msg_listed);
+    peer_done(&p);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_running, tear_down)
 
 int main(void) {
@@ -412,6 +436,7 @@ int main(void) {
         TEST(a_terminal_has_no_second_stream),
         TEST(a_terminal_ends_with_one_stream),
         TEST(a_guest_that_takes_no_orders_is_not_given_more_than_fit),
+        TEST(a_connection_waits_while_descriptors_are_out),
         cmocka_unit_test_setup_teardown(a_main_command_that_fails_while_the_box_is_killed_changes_nothing, set_up, tear_down),
     };
     (void) signal(SIGPIPE, SIG_IGN);
