@@ -432,7 +432,7 @@ static void a_stream_is_read_from_a_descriptor_into_a_frame(void **state) {
 #define TEST_RAW(name) cmocka_unit_test_setup_teardown(name, set_up_raw, tear_down)
 
 int main(void) {
-    (void) signal(SIGPIPE, SIG_IGN);
+    (void) sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     const struct CMUnitTest tests[] = {
         TEST(both_ends_greet_and_then_talk),
         TEST(the_largest_message_gets_through),

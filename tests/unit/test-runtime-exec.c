@@ -148,6 +148,6 @@ int main(void) {
         TEST(what_was_taken_leaves_though_another_thread_only_waits),
         TEST(what_was_taken_leaves_with_the_event_loops_help),
     };
-    (void) signal(SIGPIPE, SIG_IGN);
+    (void) sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -439,6 +439,6 @@ int main(void) {
         TEST(a_connection_waits_while_descriptors_are_out),
         cmocka_unit_test_setup_teardown(a_main_command_that_fails_while_the_box_is_killed_changes_nothing, set_up, tear_down),
     };
-    (void) signal(SIGPIPE, SIG_IGN);
+    (void) sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
