@@ -229,7 +229,8 @@ void shim_stop(shim *s, uint8_t cause, uint32_t grace_ms) {
         return;
     }
     set_state(s, SHIM_ENDING);
-    session_terminate_all(s);
+    if (grace_ms > 0)
+        session_terminate_all(s);
     if (s->has_main)
         link_send(&s->agent, wire_encode_signal, (&(msg_signal){.exec_id = WIRE_MAIN_EXEC_ID, .signal = s->orders.launch.stop_signal}));
     loop_timer_start(&s->kill_timer, grace_ms);
