@@ -529,6 +529,11 @@ pid_t machine_pid(const machine *m) {
     return m->pid;
 }
 
+void machine_wake(machine *m) {
+    if (m->state == RUNNING)
+        send_command(m, QMP_QUERY_STATUS); /* its answer says nothing that we do not know */
+}
+
 void machine_quit(machine *m, uint64_t grace_ms) {
     switch (m->state) {
     case GREETING: /* it cannot be asked yet, and no guest has run */

@@ -55,6 +55,11 @@ int machine_start(loop *l, const log_sink *log, const machine_spec *spec, const 
 
 pid_t machine_pid(const machine *m);
 
+/* To be called once the guest has said its first word. Until the guest opens its port QEMU's main loop does not watch our end of it, and in
+ * a translated machine the opening wakes a processor's thread alone: what we had sent then stayed unread for as long as neither guest nor
+ * host had anything else to do (about one start in a few hundred on a busy host). A command wakes that loop. */
+void machine_wake(machine *m);
+
 /* Asks it to end in order: QEMU flushes and closes its disks. A machine that has not ended after @grace_ms is killed. */
 void machine_quit(machine *m, uint64_t grace_ms);
 void machine_kill(machine *m);

@@ -438,6 +438,7 @@ static void on_agent_greeted(link_end *end) {
         .setup_flags = launch->launch_flags & (WIRE_LAUNCH_INIT | WIRE_LAUNCH_KEEP) ? WIRE_SETUP_INIT : 0,
     };
     link_send(&s->agent, wire_encode_setup, &setup);
+    machine_wake(s->machine);
 }
 
 static int on_agent_data(link_end *end, uint32_t channel, const uint8_t *bytes, size_t length) {

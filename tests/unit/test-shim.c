@@ -43,7 +43,7 @@ typedef struct bench {
 struct machine {
     machine_events events;
     int link; /* the guest's end */
-    unsigned kills, quits;
+    unsigned kills, quits, wakes;
 };
 
 static machine the_machine;
@@ -61,6 +61,10 @@ int machine_start(loop *l, const log_sink *log, const machine_spec *spec, const 
 
 pid_t machine_pid(const machine *m) {
     return getpid();
+}
+
+void machine_wake(machine *m) {
+    m->wakes++;
 }
 
 void machine_quit(machine *m, uint64_t grace_ms) {
@@ -196,6 +200,7 @@ static void launch(bench *b, uint8_t flags) {
     the_machine.events.on_running(the_machine.events.user);
     greet(b, &b->guest);
     (void) hear(b, &b->guest, id_of_msg_setup);
+    assert_int_equal(the_machine.wakes, 1); /* or SETUP may stay unread, see machine_wake() */
     say(b, &b->guest, setup_done, (&(msg_setup_done){.container_pid = 2}));
 }
 
