@@ -392,7 +392,7 @@ typedef struct nb_exec_list {
     size_t count;
 } nb_exec_list;
 
-/* The execs of the box's last run: all that run, and of those that ended at least the last ten thousand. */
+/* The execs of the box's last run: all that run, and of those that ended at least the last thousand. */
 NB_API int nb_exec_list_get(nb_box *box, nb_exec_list **ret_list, nb_error *err);
 NB_API void nb_exec_list_free(nb_exec_list *list);
 
@@ -434,7 +434,7 @@ NB_API int nb_exec_next(nb_exec *exec, int64_t timeout_ms, nb_event *ret_event, 
 NB_API int nb_exec_hold(nb_exec *exec, nb_event_kind stream, bool held, nb_error *err);
 
 /* A descriptor for event loops, owned by the exec: when it polls readable, call nb_exec_next() with timeout 0 until it gives
- * NB_EVENT_NONE or NB_EVENT_EXITED. Edge-triggered use is fine if that rule is kept. -1: out of descriptors. */
+ * NB_EVENT_NONE or NB_EVENT_EXITED. Edge-triggered use is fine if that rule is kept. -1: out of descriptors, or no exec. */
 NB_API int nb_exec_fd(nb_exec *exec);
 
 /* Feeds the process's stdin. Waits for room at most @timeout_ms.

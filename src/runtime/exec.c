@@ -385,6 +385,8 @@ static int make_event_fd(nb_exec *e) {
 }
 
 int nb_exec_fd(nb_exec *e) {
+    if (!e)
+        return -1;
     (void) pthread_mutex_lock(&e->mutex);
     if (e->epoll_fd < 0)
         (void) make_event_fd(e);
