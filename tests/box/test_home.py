@@ -170,7 +170,7 @@ def test_s28_a_full_disk_is_told_and_with_room_again_the_same_command_works(home
     home = small_home('2m')
     result = home.nb.run('run', '--rm', 'busybox', 'echo', 'hi', timeout=20)
     assert result.code == 125 and 'No space left' in result.err.splitlines()[0] and len(result.err.splitlines()) <= 2, result
-    assert homes.new_processes() == []
+    wait_until('the worker, which ends by itself, is gone', lambda: homes.new_processes() == [])
     home.make_room()
     assert home.nb.ok('run', '--rm', 'busybox', 'echo', 'hi').out == b'hi\n'
     assert home.nb.boxes() == []

@@ -10,6 +10,7 @@ import tarfile
 import pytest
 
 import layout
+from nestbox import wait_until
 from layout import Tar
 from test_lists import documented_keys
 
@@ -33,7 +34,8 @@ def refused(homes, nb, result, *named, code=1):
     """One clear line, perhaps a hint; no image, no file, no process."""
     lines = result.err.splitlines()
     assert (result.code, result.out) == (code, b'') and 1 <= len(lines) <= 2 and all(name in lines[0] for name in named), result
-    assert images(nb) == [] and nb.boxes() == [] and temporary_files(nb) == [] and homes.new_processes() == []
+    assert images(nb) == [] and nb.boxes() == [] and temporary_files(nb) == []
+    wait_until('the worker, which ends by itself, is gone', lambda: homes.new_processes() == [])
 
 
 # ------------------------------------------------------------------------------------------------------------ configuration
