@@ -10,8 +10,8 @@ import tarfile
 import pytest
 
 import layout
-from nestbox import wait_until
 from layout import Tar
+from nestbox import wait_until
 from test_lists import documented_keys
 
 
