@@ -115,10 +115,6 @@ int cli_usage(cli *c, const char *format, ...) {
     return wrong_usage(c, &err);
 }
 
-int cli_unsupported(cli *c, const char *what) {
-    return cli_usage(c, "%s: not supported yet", what);
-}
-
 int cli_each(cli *c, int argc, char **argv, int (*one)(cli *c, const char *name, void *args, nb_error *err), void *args, bool print) {
     int status = STATUS_OK;
     for (int i = 0; i < argc; i++) {

@@ -42,9 +42,6 @@ int cli_fail(cli *c, const nb_error *err);
 /* The same for wrong usage, with a hint to the command's --help. */
 int cli_usage(cli *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same for what is known but cannot be done yet. */
-int cli_unsupported(cli *c, const char *what);
-
 /* A command over several boxes or images: does @one for each, reports each that failed, prints the names of those done to stdout where
  * @print. Returns the exit status. */
 int cli_each(cli *c, int argc, char **argv, int (*one)(cli *c, const char *name, void *args, nb_error *err), void *args, bool print);

@@ -21,10 +21,7 @@ static int inspect_one(cli *c, const char *name, void *args, nb_error *err) {
         r = nb_exec_list_get(box, &execs, err);
     if (r < 0)
         return r;
-    json_t *object = json_of_box(info);
-    if (json_object_set_new(object, "execs", json_of_execs(execs)) < 0 || json_array_append_new(array, object) < 0) /* refuse NULL */
-        return nb_fail_oom(err);
-    return 0;
+    return json_array_append_new(array, json_of_box_with_execs(info, execs)) < 0 ? nb_fail_oom(err) : 0;
 }
 
 static int inspect_run(cli *c, void *args, int argc, char **argv) {

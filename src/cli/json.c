@@ -74,14 +74,18 @@ static void add_time(json_builder *b, const char *key, uint64_t at_ms) {
     add(b, key, at_ms ? json_string(text) : json_null());
 }
 
+/* Takes @value's reference over. An array that lost one becomes NULL, which every user of it refuses. */
+static void append(json_t **array, json_t *value) {
+    if (json_array_append_new(*array, value) < 0) { /* refuses NULL, for either */
+        json_decref(*array);
+        *array = NULL;
+    }
+}
+
 static void add_strings(json_builder *b, const char *key, nb_strings strings) {
     json_t *array = json_array();
-    for (size_t i = 0; array && i < strings.count; i++) {
-        if (json_array_append_new(array, string_value(strings.items[i])) < 0) { /* refuses NULL */
-            json_decref(array);
-            array = NULL;
-        }
-    }
+    for (size_t i = 0; i < strings.count; i++)
+        append(&array, string_value(strings.items[i]));
     add(b, key, array);
 }
 
@@ -188,15 +192,20 @@ static json_t *json_of_exec(const nb_exec_info *exec) {
     return end(&b);
 }
 
-json_t *json_of_execs(const nb_exec_list *execs) {
+static json_t *json_of_execs(const nb_exec_list *execs) {
     json_t *array = json_array();
-    for (size_t i = 0; array && i < execs->count; i++) {
-        if (json_array_append_new(array, json_of_exec(&execs->items[i])) < 0) { /* refuses NULL */
-            json_decref(array);
-            array = NULL;
-        }
-    }
+    for (size_t i = 0; i < execs->count; i++)
+        append(&array, json_of_exec(&execs->items[i]));
     return array;
+}
+
+json_t *json_of_box_with_execs(const nb_box_info *box, const nb_exec_list *execs) {
+    json_t *object = json_of_box(box);
+    if (json_object_set_new(object, "execs", json_of_execs(execs)) < 0) { /* refuses NULL, for either */
+        json_decref(object);
+        return NULL;
+    }
+    return object;
 }
 
 json_t *json_of_image(const nb_image_info *image) {

@@ -13,6 +13,11 @@
 #include "runtime/privileges.h"
 #include "wire/failure.h"
 
+#include <assert.h>
+
+static_assert(NB_EXEC_GRACE_DEFAULT_MS == WIRE_GRACE_DEFAULT_MS && NB_CONSOLE_TIMEOUT_DEFAULT_MS == WIRE_CONSOLE_TIMEOUT_DEFAULT_MS,
+              "an exec and a main command have the same defaults");
+
 #define DEFAULT_COLUMNS 80
 #define DEFAULT_ROWS 24
 
