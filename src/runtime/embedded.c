@@ -2,14 +2,20 @@
  *
  * embedded.c - the helper programs that the library carries: extracted on first use, verified on every use
  *
- * A copy is written to a temporary file of this process's own, read back and verified, made durable, and renamed into place: of any
- * number of processes doing this at once each sees a whole file or none.
+ * Theory of operation
+ *   A copy is written to a temporary file of this process's own, made durable, read back and verified, and renamed into place: of any
+ *   number of processes doing this at once each sees a whole file or none.
+ *
+ *   The kernel executes no file that anybody has open for writing (ETXTBSY), and a descriptor is soon in more hands than one: each child
+ *   that another thread of the host program forks has a copy of it, some for as long as they live. So the descriptor that writes exists
+ *   in a process of its own alone (aside.c), and that has ended before the copy gets its name.
  */
 #include "runtime/embedded.h"
 
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/id.h"
+#include "runtime/aside.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +26,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 _Static_assert(SHA256_DIGEST_STRING_LENGTH == 65, "libmd's hexadecimal digest is what the build writes");
@@ -51,22 +58,53 @@ static int open_copy(int folder, const embedded_program *program, int *ret_fd) {
     return good;
 }
 
+typedef struct writing {
+    int folder;
+    const char *name;
+    const embedded_program *program;
+    int error; /* errno of what failed first, 0 when the file is there and durable */
+} writing;
+
+/* Runs aside: bare system calls only. */
+static int write_file(const writing *w) {
+    int fd = (int) syscall(SYS_openat, w->folder, w->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0700);
+    if (fd < 0)
+        return -1;
+    for (size_t done = 0; done < w->program->length;) {
+        long n = syscall(SYS_write, fd, w->program->bytes + done, w->program->length - done);
+        if (n < 0 && errno != EINTR)
+            return -1;
+        done += n > 0 ? (size_t) n : 0;
+    }
+    return syscall(SYS_fchmod, fd, 0500) == 0 && syscall(SYS_fsync, fd) == 0 ? 0 : -1;
+}
+
+static void write_aside(void *user) {
+    writing *w = user;
+    w->error = write_file(w) < 0 ? errno : 0; /* the descriptor ends with the process */
+}
+
+static int verify_and_name(int folder, const char *temporary, const embedded_program *program) {
+    CLEANUP(cleanup_fd) int fd = openat(folder, temporary, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return -1;
+    int good = verify(fd, program);
+    if (good == 0)
+        errno = EIO; /* what was read back is not what was written */
+    return good > 0 ? renameat(folder, temporary, folder, program->name) : -1;
+}
+
 /* 0, or -1 with errno and nothing left behind. */
 static int write_copy(int folder, const embedded_program *program) {
     char temporary[NAME_MAX + 1], id[ID_SIZE];
     if (id_generate(id) < 0)
         return -1;
     (void) snprintf(temporary, sizeof(temporary), ".%s.%s", program->name, id);
-    CLEANUP(cleanup_fd) int fd = openat(folder, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0700);
-    if (fd < 0)
+    writing w = {.folder = folder, .name = temporary, .program = program};
+    if (aside_run(write_aside, &w) < 0)
         return -1;
-    int good = -1;
-    errno = 0;
-    if (fd_write_all(fd, program->bytes, program->length) == 0 && fchmod(fd, 0500) == 0 && fsync(fd) == 0)
-        good = verify(fd, program);
-    if (good == 0)
-        errno = EIO; /* what was read back is not what was written */
-    if (good <= 0 || renameat(folder, temporary, folder, program->name) < 0) {
+    errno = w.error;
+    if (w.error || verify_and_name(folder, temporary, program) < 0) {
         int saved = errno;
         (void) unlinkat(folder, temporary, 0);
         errno = saved;

@@ -7,11 +7,14 @@
 #include "test-folder.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sha256.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,6 +41,12 @@ static bool is_the_program(int fd) {
     return pread(fd, bytes, sizeof(bytes), 0) == PROGRAM_BYTES && memcmp(bytes, program_bytes, PROGRAM_BYTES) == 0;
 }
 
+/* The kernel refuses to execute what anybody has open for writing (ETXTBSY), before it looks at the bytes, which are no program here. */
+static bool can_be_executed(int fd) {
+    char name[] = "helper", *const argv[] = {name, NULL}, *const environment[] = {NULL};
+    return execveat(fd, "", argv, environment, AT_EMPTY_PATH) < 0 && errno == ENOEXEC;
+}
+
 /* 0: the copy is there, right, alone, and as safe as it should be. */
 static int check_copy(const test_folder *cache) {
     nb_error err;
@@ -49,6 +58,8 @@ static int check_copy(const test_folder *cache) {
     bool good = is_the_program(fd) && fcntl(fd, F_GETFD) == FD_CLOEXEC && (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY;
     good = good && stat(path, &status) == 0 && (status.st_mode & 07777) == 0500;
     free(path);
+    if (good && !can_be_executed(fd))
+        return 3;
     (void) fd_close(fd);
     return good ? 0 : 2;
 }
@@ -89,6 +100,36 @@ static void eight_processes_at_once_each_get_a_whole_one(void **state) {
         }
         assert_int_equal(test_folder_count(&cache, program_digest), 1);
     }
+}
+
+/* A program's other thread, whose children live for a moment with a copy of every descriptor that there was. */
+static void *fork_until_told(void *user) {
+    const atomic_bool *enough = user;
+    while (!*enough) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            (void) nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+            _exit(0);
+        }
+        if (pid > 0)
+            (void) waitpid(pid, NULL, 0);
+    }
+    return NULL;
+}
+
+static void children_of_another_thread_do_not_keep_it_from_being_executed(void **state) {
+    atomic_bool enough = false;
+    pthread_t forking;
+    int worst = 0;
+    assert_int_equal(pthread_create(&forking, NULL, fork_until_told, &enough), 0);
+    for (unsigned round = 0; round < 5 * ROUNDS; round++) {
+        CLEANUP(test_folder_remove) test_folder cache = test_folder_make();
+        int result = check_copy(&cache);
+        worst = result > worst ? result : worst;
+    }
+    enough = true;
+    assert_int_equal(pthread_join(forking, NULL), 0);
+    assert_int_equal(worst, 0);
 }
 
 static void note_line(void *user, int level, const char *line) {
@@ -184,6 +225,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_use_writes_it_and_the_next_finds_it),
         cmocka_unit_test(eight_processes_at_once_each_get_a_whole_one),
+        cmocka_unit_test(children_of_another_thread_do_not_keep_it_from_being_executed),
         cmocka_unit_test(a_damaged_copy_is_replaced),
         cmocka_unit_test(a_link_in_its_place_is_not_followed),
         cmocka_unit_test(a_program_that_is_not_what_the_build_saw_is_never_given_out),
