@@ -36,6 +36,13 @@ void digest_format_hex(const digest *d, char ret_text[2 * DIGEST_MAX_BYTES + 1])
 
 bool digest_equal(const digest *a, const digest *b);
 
+/* What a descriptor of the image says about a blob, as far as it does. */
+typedef struct blob_promise {
+    bool has_digest, has_size;
+    digest digest;
+    uint64_t size;
+} blob_promise;
+
 /* Takes bytes in as they come. */
 typedef struct hasher hasher;
 

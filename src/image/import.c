@@ -157,24 +157,38 @@ static int import_config(import *m, const source *s, const manifest *chosen, nb_
     return m->request->command.bytes > 0 ? image_config_set_command(&m->result.config, m->request->command, err) : 0;
 }
 
+/* Takes @chosen's name over. */
+static int import_manifest(import *m, const source *s, manifest *chosen, nb_error *err) {
+    int r = import_config(m, s, chosen, err);
+    for (size_t i = 0; r == 0 && i < chosen->layer_count; i++)
+        r = import_layer(m, s, chosen, i, err);
+    if (r == 0)
+        m->result.name = take_ptr(&chosen->name);
+    return r;
+}
+
 static int import_image(import *m, const source *s, enum manifest_style style, nb_error *err) {
     CLEANUP(manifest_done) manifest chosen = {0};
-    int r = manifest_select(s, style, m->request->reference, m->request->architecture, &chosen, err);
-    if (r < 0 || (r = import_config(m, s, &chosen, err)) < 0)
-        return r;
-    for (size_t i = 0; i < chosen.layer_count; i++) {
-        r = import_layer(m, s, &chosen, i, err);
-        if (r < 0)
-            return r;
-    }
-    m->result.name = take_ptr(&chosen.name);
-    return 0;
+    image_platform platform = {m->request->architecture, ""};
+    int r = manifest_select(s, style, m->request->reference, &platform, &chosen, err);
+    return r < 0 ? r : import_manifest(m, s, &chosen, err);
 }
 
 static int import_layout(import *m, nb_error *err) {
     CLEANUP(source_freep) source *s = NULL;
     int r = source_open_folder(m->request->source_fd, &s, err);
     return r < 0 ? r : import_image(m, s, MANIFEST_OCI, err);
+}
+
+/* What was fetched from a registry: a layout without an index, and the digest of the manifest. */
+static int import_stored(import *m, nb_error *err) {
+    CLEANUP(source_freep) source *s = NULL;
+    CLEANUP(manifest_done) manifest chosen = {0};
+    digest of_manifest;
+    int r = digest_parse(m->request->reference, &of_manifest, err);
+    if (r < 0 || (r = source_open_folder(m->request->source_fd, &s, err)) < 0 || (r = manifest_find(s, &of_manifest, &chosen, err)) < 0)
+        return r;
+    return import_manifest(m, s, &chosen, err);
 }
 
 /* A file that names an archive's style by being there. */
@@ -236,6 +250,8 @@ static int import_kind(import *m, nb_error *err) {
         return import_archive(m, err);
     case WIRE_IMAGE_DIRECTORY:
         return import_folder(m, err);
+    case WIRE_IMAGE_STORED:
+        return import_stored(m, err);
     }
     return nb_fail(err, NB_E_INVALID, 0, "import an image: there is no kind %d", m->request->kind);
 }

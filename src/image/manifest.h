@@ -5,7 +5,7 @@
 #ifndef IMAGE_MANIFEST_H
 #define IMAGE_MANIFEST_H
 
-#include "image/limits.h"
+#include "image/document.h"
 #include "image/source.h"
 
 /* How blobs are named. */
@@ -29,12 +29,15 @@ typedef struct manifest {
 
 void manifest_done(manifest *m);
 
-/* @reference     a tag, or empty where there is only one image to choose
- * @architecture  chooses among the platforms of one image, by OCI's name; empty: there must be only one
+/* @reference  a tag, or empty where there is only one image to choose
+ * @platform   chooses among the platforms of one image
  * 0; -NB_E_NOT_FOUND with what there is; -NB_E_INVALID: the reference is empty and there are several; -NB_E_IMAGE, -NB_E_STORAGE,
  * -NB_E_NO_MEMORY. */
-int manifest_select(const source *s, enum manifest_style style, const char *reference, const char *architecture, manifest *ret_manifest,
-                    nb_error *err);
+int manifest_select(const source *s, enum manifest_style style, const char *reference, const image_platform *platform,
+                    manifest *ret_manifest, nb_error *err);
+
+/* The same in an OCI layout whose manifest is known by its digest. */
+int manifest_find(const source *s, const digest *of_manifest, manifest *ret_manifest, nb_error *err);
 
 /* Reads one document as manifest_select() does its last: bytes in, manifest out. OCI or Docker schema 2. */
 int manifest_parse(const char *text, size_t length, enum manifest_style style, manifest *ret_manifest, nb_error *err);

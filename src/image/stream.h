@@ -33,13 +33,6 @@ typedef struct blob {
 
 void blob_done(blob *b);
 
-/* What a descriptor of the image says about a blob, as far as it does. */
-typedef struct blob_promise {
-    bool has_digest, has_size;
-    digest digest;
-    uint64_t size;
-} blob_promise;
-
 /* Reads a whole blob into memory, NUL-terminated, and checks it. 0, -NB_E_IMAGE (not as promised, or beyond @max_bytes), -NB_E_STORAGE,
  * -NB_E_NO_MEMORY. */
 int blob_read(const blob *b, const blob_promise *promise, size_t max_bytes, char **ret_text, size_t *ret_length, nb_error *err);

@@ -129,6 +129,7 @@ enum {
     WIRE_IMAGE_DOCKER_ARCHIVE = 4, /* a seekable tar as written by docker save */
     WIRE_IMAGE_DIRECTORY = 5,      /* a folder as root file system */
     WIRE_IMAGE_ARCHIVE = 6,        /* one of the two archives, whichever it is */
+    WIRE_IMAGE_STORED = 7,         /* a folder of blobs; the reference is the digest of a manifest in it */
 };
 
 /* Descriptors that a worker is born with; 0 to 2 are /dev/null. */
