@@ -39,11 +39,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
     const uint8_t *end = bytes + length, *users = length ? memchr(bytes, 0, length) : NULL;
-    if (!users++)
+    const uint8_t *groups = users && ++users < end ? memchr(users, 0, (size_t) (end - users)) : NULL;
+    if (!groups)
         return 0;
-    const uint8_t *groups = users < end ? memchr(users, 0, (size_t) (end - users)) : NULL;
-    if (!groups++)
-        return 0;
+    groups++;
     size_t users_length = (size_t) (groups - users) - 1, groups_length = (size_t) (end - groups);
     static passwd_identity one, two;
     memset(&one, 0xee, sizeof(one));

@@ -125,15 +125,37 @@ typedef struct nb_image_list {
 } nb_image_list;
 
 /* Where an image comes from: "busybox" (built in), "rootfs:FILE.tar[.gz|.zst]", "oci:DIR[:TAG]", "oci-archive:FILE[:TAG]",
- * "docker-archive:FILE[:REF]", "dir:PATH" (a folder as root file system), or the name or id of an image that is already here.
+ * "docker-archive:FILE[:REF]", "dir:PATH" (a folder as root file system), the name or id of an image that is already here, or a name in a
+ * registry, "[HOST[:PORT]/]PATH[:TAG][@sha256:...]", which means what it means to Docker: "python:3.12" is docker.io/library/python:3.12.
  *
- * Makes it ready: reads it in a worker process, writes its base disk, and records it. What is already here and has not
- * changed is not made again. Only regular files and folders named by @reference are opened.
+ * Makes it ready: fetches it where it is not here, reads it in a worker process, writes its base disk, and records it. What is already
+ * here and has not changed is not made again. Only regular files and folders named by @reference are opened.
  *
  * @name     record it under this name too, or NULL
- * Errors: -NB_E_IMAGE (damaged or unsupported; nothing is kept), -NB_E_NOT_FOUND, -NB_E_INVALID (the reference's syntax),
- * -NB_E_STORAGE, -NB_E_EXHAUSTED (a limit on images). Free the result with nb_image_free(). */
+ * Errors: -NB_E_IMAGE (damaged, unsupported, or not to be had from its registry; nothing is recorded), -NB_E_NOT_FOUND, -NB_E_INVALID (the
+ * reference's syntax, or the settings of registries), -NB_E_PERMISSION (the registry wants a login, or another), -NB_E_STORAGE,
+ * -NB_E_EXHAUSTED (a limit on images, or the registry's on requests). Free the result with nb_image_free(). */
 NB_API int nb_image_prepare(nb_runtime *runtime, const char *reference, const char *name, nb_image_info **ret_image, nb_error *err);
+
+/* When a registry is asked for an image that is named by its name there. */
+typedef enum nb_pull_policy {
+    NB_PULL_MISSING = 0, /* when it is not here */
+    NB_PULL_ALWAYS = 1,  /* each time; what is here already of it is not fetched again */
+    NB_PULL_NEVER = 2,   /* never; nor is anything else made that is not here */
+} nb_pull_policy;
+
+/* The same as nb_image_prepare(), and the registry is asked in any case.
+ *
+ * @platform  "linux/arm64", "linux/arm/v7"; NULL: this host's
+ * Blocks for as long as it takes; a server that sends nothing for a minute has failed. What came until then is kept for a day, and
+ * the next pull goes on from there. Ending this process ends the pull. */
+NB_API int nb_image_pull(nb_runtime *runtime, const char *reference, const char *platform, nb_image_info **ret_image, nb_error *err);
+
+/* Keeps a login for a registry in the home, readable for its owner only, when the registry takes it. Logins that Docker and Podman keep are
+ * used too, after these. @registry: "HOST[:PORT]". -NB_E_PERMISSION: the registry refuses it. */
+NB_API int nb_registry_login(nb_runtime *runtime, const char *registry, const char *user, const char *password, nb_error *err);
+/* Forgets it. -NB_E_NOT_FOUND: there is none. */
+NB_API int nb_registry_logout(nb_runtime *runtime, const char *registry, nb_error *err);
 
 /* Makes an image from a tar stream, compressed or not.
  *
@@ -206,6 +228,8 @@ typedef struct nb_box_options {
     /* As in nb_exec_options, for the main command; execs begin from them. */
     nb_strings cap_add, cap_drop, ulimits;
     bool no_new_privileges;
+    nb_pull_policy pull;  /* of an image that a registry has */
+    const char *platform; /* as nb_image_pull() takes it; one that is not this host's is refused, for now */
 } nb_box_options;
 #define NB_BOX_OPTIONS_INIT \
     { .size = sizeof(nb_box_options) }

@@ -41,8 +41,6 @@ int box_check(const box_arguments *box, nb_error *err) {
     bool no_new_privileges;
     if (strcmp(box->network, "none") != 0)
         return nb_fail(err, NB_E_UNSUPPORTED, 0, "--network %s: not supported yet", box->network);
-    if (strcmp(box->pull, "always") == 0)
-        return nb_fail(err, NB_E_UNSUPPORTED, 0, "--pull always: not supported yet");
     if (box->stop_signal && nb_signal_number(box->stop_signal) == 0)
         return nb_fail(err, NB_E_INVALID, 0, "--stop-signal '%s': want a signal's name or number, such as TERM or 15", box->stop_signal);
     return read_security_options(&box->security_options, &no_new_privileges, err);
@@ -61,16 +59,14 @@ static int collect_labels(const opt_list *labels, buf *packed, nb_error *err) {
     return 0;
 }
 
-/* `--pull never`: what is not here already is not made. */
-static int check_present(cli *c, const char *image, nb_error *err) {
-    CLEANUP(cleanup_image) nb_image_info *info = NULL;
-    int r = nb_image_inspect(c->runtime, image, &info, err);
-    return r < 0 ? nb_fail_hint(err, r, "without --pull never it is made ready first") : 0;
+static nb_pull_policy pull_policy(const char *word) {
+    return strcmp(word, "always") == 0 ? NB_PULL_ALWAYS : strcmp(word, "never") == 0 ? NB_PULL_NEVER : NB_PULL_MISSING;
 }
 
 static int create(cli *c, const box_arguments *box, nb_box_options *options, int argc, char **argv, nb_box **ret_box, nb_error *err) {
-    int r = 0;
     options->image = argv[0];
+    options->pull = pull_policy(box->pull);
+    options->platform = box->platform;
     options->command = (nb_strings){(const char *const *) argv + 1, (size_t) argc - 1};
     options->name = box->name;
     options->clear_entrypoint = box->entrypoint && *box->entrypoint == '\0';
@@ -95,11 +91,7 @@ static int create(cli *c, const box_arguments *box, nb_box_options *options, int
     options->cap_drop = (nb_strings){box->cap_drop.items, box->cap_drop.count};
     options->ulimits = (nb_strings){box->ulimits.items, box->ulimits.count};
     (void) read_security_options(&box->security_options, &options->no_new_privileges, NULL); /* box_check() has looked at them */
-    if (strcmp(box->pull, "never") == 0)
-        r = check_present(c, options->image, err);
-    if (r == 0)
-        r = nb_box_create(c->runtime, options, ret_box, err);
-    return r;
+    return nb_box_create(c->runtime, options, ret_box, err);
 }
 
 int box_create(cli *c, const box_arguments *box, bool detach, int argc, char **argv, nb_box **ret_box, nb_error *err) {

@@ -9,7 +9,7 @@
 #include "cli/cli.h"
 
 typedef struct box_arguments {
-    const char *name, *working_directory, *user, *entrypoint, *hostname, *stop_signal, *pull, *network;
+    const char *name, *working_directory, *user, *entrypoint, *hostname, *stop_signal, *pull, *platform, *network;
     opt_list environment, environment_files, labels, cap_add, cap_drop, security_options, ulimits;
     uint64_t memory_bytes, disk_bytes;
     uint32_t cpus, pids_max;
@@ -43,17 +43,18 @@ typedef struct box_arguments {
         OPT_LIST('\0', "cap-drop", args, box.cap_drop, "CAPABILITY", "take a capability away, or ALL"),                                   \
         OPT_LIST('\0', "security-opt", args, box.security_options, "OPTION", "no-new-privileges[=true|false]"),                           \
         OPT_LIST('\0', "ulimit", args, box.ulimits, "NAME=SOFT[:HARD]", "set a resource limit"),                                          \
-        OPT_CHOICE('\0', "pull", args, box.pull, "missing|always|never", "missing", "never: only an image that is already here"),         \
+        OPT_CHOICE('\0', "pull", args, box.pull, "missing|always|never", "missing", "when to ask the registry"),                          \
         OPT_CHOICE('\0', "network", args, box.network, "none|full|allow", "none", "network of the box"),                                  \
         OPT_FLAG('q', "quiet", args, box.quiet, "show no progress"), OPT_UNSUPPORTED('v', "volume", "SRC:DST"),                           \
         OPT_UNSUPPORTED('p', "publish", "HOST:BOX"), OPT_UNSUPPORTED('P', "publish-all", NULL),                                           \
-        OPT_UNSUPPORTED('\0', "platform", "OS/ARCH"), OPT_UNSUPPORTED('\0', "tmpfs", "PATH"), OPT_UNSUPPORTED('\0', "allow", "RULE"),     \
-        OPT_UNSUPPORTED('\0', "dns", "ADDRESS"), OPT_UNSUPPORTED('\0', "add-host", "NAME:ADDRESS"),                                       \
-        OPT_UNSUPPORTED('\0', "restart", "POLICY"), OPT_UNSUPPORTED('\0', "health-cmd", "COMMAND"),                                       \
-        OPT_UNSUPPORTED('\0', "health-interval", "DURATION"), OPT_UNSUPPORTED('\0', "health-timeout", "DURATION"),                        \
-        OPT_UNSUPPORTED('\0', "health-retries", "N"), OPT_UNSUPPORTED('\0', "health-start-period", "DURATION"),                           \
-        OPT_UNSUPPORTED('\0', "secret", "NAME"), OPT_UNSUPPORTED('\0', "security", "LEVEL"), OPT_UNSUPPORTED('\0', "privileged", NULL),   \
-        OPT_UNSUPPORTED('\0', "standby", NULL)
+        OPT_STRING('\0', "platform", args, box.platform, "OS/ARCH[/VARIANT]", NULL,                                                       \
+                   "the image's variety; for now it must be this host's"),                                                                \
+        OPT_UNSUPPORTED('\0', "tmpfs", "PATH"), OPT_UNSUPPORTED('\0', "allow", "RULE"), OPT_UNSUPPORTED('\0', "dns", "ADDRESS"),          \
+        OPT_UNSUPPORTED('\0', "add-host", "NAME:ADDRESS"), OPT_UNSUPPORTED('\0', "restart", "POLICY"),                                    \
+        OPT_UNSUPPORTED('\0', "health-cmd", "COMMAND"), OPT_UNSUPPORTED('\0', "health-interval", "DURATION"),                             \
+        OPT_UNSUPPORTED('\0', "health-timeout", "DURATION"), OPT_UNSUPPORTED('\0', "health-retries", "N"),                                \
+        OPT_UNSUPPORTED('\0', "health-start-period", "DURATION"), OPT_UNSUPPORTED('\0', "secret", "NAME"),                                \
+        OPT_UNSUPPORTED('\0', "security", "LEVEL"), OPT_UNSUPPORTED('\0', "privileged", NULL), OPT_UNSUPPORTED('\0', "standby", NULL)
 
 /* What the option table cannot check: -NB_E_INVALID or -NB_E_UNSUPPORTED, naming the option. To be called first. */
 int box_check(const box_arguments *box, nb_error *err);

@@ -31,7 +31,9 @@ void progress_show(void *user, const char *what, uint64_t done_bytes, uint64_t t
     CLEANUP(cleanup_free) char *words = text_escape(what);
     quantity_size_text(done_bytes, done);
     quantity_size_text(total_bytes, total);
-    (void) fprintf(stderr, "%s%s: %s", p->on_terminal ? ERASE_LINE : "", words ? words : "working", done);
+    (void) fprintf(stderr, "%s%s", p->on_terminal ? ERASE_LINE : "", words ? words : "working");
+    if (done_bytes || total_bytes)
+        (void) fprintf(stderr, ": %s", done);
     if (total_bytes)
         (void) fprintf(stderr, " of %s", total);
     if (!p->on_terminal)

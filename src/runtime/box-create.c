@@ -245,6 +245,18 @@ static int create(nb_runtime *rt, const box_record *box, nb_error *err) {
     return result;
 }
 
+static int prepare_image(nb_runtime *rt, const nb_box_options *o, arena *a, image_record *ret_image, nb_error *err) {
+    image_wish wish;
+    int result = image_wish_make(o->image, o->platform, o->pull, &wish, err);
+    if (result == 0)
+        result = image_prepare(rt, &wish, NULL, a, ret_image, err);
+    if (result == 0 && strcmp(ret_image->architecture, host_architecture()) != 0)
+        result =
+            nb_fail(err, NB_E_UNSUPPORTED, 0, "use the image '%s': it is for linux/%s, and a box for another processor than linux/%s %s",
+                    o->image, ret_image->architecture, host_architecture(), "cannot be run yet");
+    return result;
+}
+
 int nb_box_create(nb_runtime *rt, const nb_box_options *options, nb_box **ret_box, nb_error *err) {
     nb_box_options o;
     if (!rt || !options || !ret_box)
@@ -266,7 +278,7 @@ int nb_box_create(nb_runtime *rt, const nb_box_options *options, nb_box **ret_bo
     result = id_generate(box->id) < 0 ? nb_fail(err, NB_E_INTERNAL, errno, "take random bytes from the kernel") : 0;
     (void) snprintf(box->called, sizeof(box->called), "%s", o.name ? o.name : box->id);
     if (result == 0)
-        result = image_prepare(rt, o.image, NULL, &a, &image, err);
+        result = prepare_image(rt, &o, &a, &image, err);
     if (result == 0)
         result = merge(&o, &image, box->id, &lists, &record, err);
     if (result == 0)

@@ -7,8 +7,18 @@
 
 #include "runtime/runtime.h"
 
+/* Which image somebody wants. */
+typedef struct image_wish {
+    const char *reference;
+    nb_pull_policy pull;
+    char architecture[32], variant[32]; /* in OCI's words; "": this host's */
+} image_wish;
+
+/* @platform: "linux/arm64/v8", "arm64", NULL. -NB_E_INVALID. */
+int image_wish_make(const char *reference, const char *platform, nb_pull_policy pull, image_wish *ret_wish, nb_error *err);
+
 /* nb_image_prepare(), as a record. */
-int image_prepare(nb_runtime *rt, const char *reference, const char *name, arena *a, image_record *ret_image, nb_error *err);
+int image_prepare(nb_runtime *rt, const image_wish *wish, const char *name, arena *a, image_record *ret_image, nb_error *err);
 
 /* What an image's base disk is called in the home's folder of images. @id has been checked: "sha256:" and 64 digits. */
 #define IMAGE_DISK_NAME_SIZE (64 + sizeof(".ext4"))
@@ -16,6 +26,8 @@ void image_disk_name(const char *id, char ret_name[IMAGE_DISK_NAME_SIZE]);
 
 /* The path of an image's base disk; the caller's. NULL: out of memory. */
 char *image_disk_path(const nb_runtime *rt, const char *id);
+
+bool image_disk_exists(const nb_runtime *rt, const char *id);
 
 /* Removes what an import that was killed left behind. */
 void image_sweep(nb_runtime *rt);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/size.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sqlite3.h>
@@ -24,7 +25,7 @@
 #define STORE_LOOK_NS 5000000L
 
 /* PRAGMA user_version; grows with each change of the tables. */
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 
 /* "NESTBOX1": PRAGMA application_id, so that another program's database is not taken for ours. */
 #define APPLICATION_ID 0x4e455342
@@ -36,6 +37,10 @@ struct store {
     sqlite3 *db;
     pthread_mutex_t mutex; /* one user of the connection at a time, over a whole transaction */
 };
+
+#define BLOBS_TABLE                                                                                                     \
+    "CREATE TABLE image_blobs (image_id TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE, digest TEXT NOT NULL, " \
+    "PRIMARY KEY (image_id, digest)) STRICT;"
 
 static const char schema[] =
     "CREATE TABLE images (id TEXT PRIMARY KEY, created_at_ms INTEGER NOT NULL, size_bytes INTEGER NOT NULL, disk_bytes INTEGER NOT NULL,"
@@ -49,7 +54,12 @@ static const char schema[] =
     " stop_signal INTEGER NOT NULL, stop_timeout_ms INTEGER NOT NULL, boot_timeout_ms INTEGER NOT NULL, tty INTEGER NOT NULL,"
     " open_stdin INTEGER NOT NULL, detach INTEGER NOT NULL, auto_remove INTEGER NOT NULL, init INTEGER NOT NULL, keep INTEGER NOT NULL,"
     " cap_add BLOB, cap_drop BLOB, ulimits BLOB, no_new_privileges INTEGER NOT NULL, timeout_ms INTEGER NOT NULL) STRICT;"
-    "CREATE INDEX boxes_by_image ON boxes (image_id);";
+    "CREATE INDEX boxes_by_image ON boxes (image_id);" BLOBS_TABLE;
+
+/* What made each older schema into the next; the first of them is that of version 2. */
+static const char *const migrations[] = {BLOBS_TABLE};
+#define SCHEMA_OLDEST 2
+static_assert(SCHEMA_OLDEST + sizeof(migrations) / sizeof(migrations[0]) == SCHEMA_VERSION, "a way from each schema to the next");
 
 static void cleanup_statement(sqlite3_stmt **statement) {
     (void) sqlite3_finalize(*statement);
@@ -109,6 +119,17 @@ static int read_pragma(store *s, const char *sql, int *ret_value, nb_error *err)
     return 0;
 }
 
+static int migrate(store *s, int version, nb_error *err) {
+    char number[64];
+    for (; version < SCHEMA_VERSION; version++) {
+        int result = execute(s, migrations[version - SCHEMA_OLDEST], err);
+        if (result < 0)
+            return result;
+    }
+    (void) snprintf(number, sizeof(number), "PRAGMA user_version = %d", SCHEMA_VERSION);
+    return execute(s, number, err);
+}
+
 static int make_tables(store *s, nb_error *err) {
     char numbers[128];
     (void) snprintf(numbers, sizeof(numbers), "PRAGMA application_id = %d; PRAGMA user_version = %d;", APPLICATION_ID, SCHEMA_VERSION);
@@ -136,7 +157,9 @@ static int check_schema(store *s, nb_error *err) {
                               nb_fail(err, NB_E_DATABASE, 0, "the home was written by a newer Nestbox (schema %d, this one knows %d)",
                                       version, SCHEMA_VERSION),
                               "use that version, or another home");
-    else if (result == 0 && version != SCHEMA_VERSION)
+    else if (result == 0 && version >= SCHEMA_OLDEST)
+        result = version < SCHEMA_VERSION ? migrate(s, version, err) : 0;
+    else if (result == 0)
         result = nb_fail(err, NB_E_DATABASE, 0, "the schema %d was never released", version);
     if (sqlite3_exec(s->db, result == 0 ? "COMMIT" : "ROLLBACK", NULL, NULL, NULL) != SQLITE_OK && result == 0)
         result = fail(s, err, "write the state database");
@@ -493,6 +516,54 @@ static int add_image(store *s, void *user, nb_error *err) {
 
 int store_add_image(store *s, const image_record *image, nb_error *err) {
     return in_transaction(s, add_image, (void *) image, err);
+}
+
+typedef struct image_blobs {
+    const char *image_id;
+    strv digests;
+} image_blobs;
+
+static int set_image_blobs(store *s, void *user, nb_error *err) {
+    const image_blobs *blobs = user;
+    CLEANUP(cleanup_statement) sqlite3_stmt *statement = NULL;
+    int result = run_statement(s, "DELETE FROM image_blobs WHERE image_id = ?", blobs->image_id, err);
+    if (result == 0)
+        result = prepare(s, "INSERT OR IGNORE INTO image_blobs VALUES (?,?)", &statement, err);
+    for (const char *digest = strv_next(blobs->digests, NULL); result == 0 && digest; digest = strv_next(blobs->digests, digest)) {
+        bind_text(statement, 1, blobs->image_id);
+        bind_text(statement, 2, digest);
+        if (sqlite3_step(statement) != SQLITE_DONE)
+            result = fail(s, err, "record the image's blobs");
+        (void) sqlite3_reset(statement);
+    }
+    return result;
+}
+
+int store_set_image_blobs(store *s, const char *image_id, strv digests, nb_error *err) {
+    return in_transaction(s, set_image_blobs, &(image_blobs){image_id, digests}, err);
+}
+
+static void read_digest(sqlite3_stmt *row, arena *a, void *item) {
+    *(const char **) item = column_text(row, 0, a);
+}
+
+int store_list_blobs(store *s, const char *image_id, arena *a, strv *ret_digests, nb_error *err) {
+    row_list list = {.a = a, .item_bytes = sizeof(const char *), .read = read_digest};
+    size_t bytes = 0, at = 0;
+    const char *sql = image_id ? "SELECT digest FROM image_blobs WHERE image_id = ?" : "SELECT digest FROM image_blobs";
+    int result = query(s, sql, image_id, &list, err);
+    if (result < 0)
+        return result;
+    const char *const *digests = (const char *const *) (const void *) list.items;
+    for (size_t i = 0; i < list.count; i++)
+        bytes += strlen(digests[i]) + 1;
+    char *packed = arena_alloc(a, bytes + 1);
+    if (!packed)
+        return nb_fail_oom(err);
+    for (size_t i = 0; i < list.count; at += strlen(digests[i++]) + 1)
+        memcpy(packed + at, digests[i], strlen(digests[i]) + 1);
+    *ret_digests = (strv){packed, bytes};
+    return 0;
 }
 
 int store_find_image(store *s, const char *name_or_id, arena *a, image_record *ret_image, nb_error *err) {

@@ -56,6 +56,10 @@ int store_has_box(store *s, const char *id, bool *ret_has, nb_error *err);
 
 /* Records an image and gives it @image->name, which may have been another's. */
 int store_add_image(store *s, const image_record *image, nb_error *err);
+/* Which blobs of the layout an image was made from, a packed list of digests; they are forgotten with the image. */
+int store_set_image_blobs(store *s, const char *image_id, strv digests, nb_error *err);
+/* Of one image, or with NULL of all; then some stand there twice. */
+int store_list_blobs(store *s, const char *image_id, arena *a, strv *ret_digests, nb_error *err);
 /* By name, id, or an unambiguous prefix of an id with at least four digits, with or without "sha256:". -NB_E_NOT_FOUND, -NB_E_INVALID. */
 int store_find_image(store *s, const char *name_or_id, arena *a, image_record *ret_image, nb_error *err);
 /* One entry for each name, newest first. */

@@ -26,6 +26,8 @@
 #define WIRE_PATH_MAX_BYTES 4095u
 /* Names, references, ids, user specifications: generous beyond any real one. */
 #define WIRE_NAME_MAX_BYTES 1024u
+/* The blobs of an image: 256 layers, a configuration and the documents, of 136 bytes at most. */
+#define WIRE_BLOBS_MAX_BYTES (64u << 10)
 /* Sentences for people, nb_error's message. */
 #define WIRE_TEXT_MAX_BYTES 4096u
 /* What a control message can take at most: IMPORTED with four lists, and room for its small fields. */
@@ -130,6 +132,10 @@ enum {
     WIRE_IMAGE_DIRECTORY = 5,      /* a folder as root file system */
     WIRE_IMAGE_ARCHIVE = 6,        /* one of the two archives, whichever it is */
     WIRE_IMAGE_STORED = 7,         /* a folder of blobs; the reference is the digest of a manifest in it */
+};
+
+enum {
+    WIRE_FETCH_UNQUALIFIED = 1 << 0, /* nobody named the registry: others may be asked, as the host's configuration says */
 };
 
 /* Descriptors that a worker is born with; 0 to 2 are /dev/null. */

@@ -216,6 +216,37 @@ enum wire_direction {
     F(str, user, WIRE_NAME_MAX_BYTES)         \
     F(str, stop_signal, WIRE_NAME_MAX_BYTES)
 
+/* Brings an image's blobs from a registry into the folder of blobs, WIRE_WORKER_SOURCE_FD. registry: a host, perhaps with a port; reference:
+ * a tag or a digest; fetch_flags: WIRE_FETCH_...; auth_file: where logins are kept; env: the variables of the library's process. */
+#define WIRE_FETCH(F)                         \
+    F(str, registry, WIRE_NAME_MAX_BYTES)     \
+    F(str, repository, WIRE_NAME_MAX_BYTES)   \
+    F(str, reference, WIRE_NAME_MAX_BYTES)    \
+    F(u8, fetch_flags, 0)                     \
+    F(str, architecture, WIRE_NAME_MAX_BYTES) \
+    F(str, variant, WIRE_NAME_MAX_BYTES)      \
+    F(str, auth_file, WIRE_PATH_MAX_BYTES)    \
+    F(strv, env, WIRE_ENV_MAX_BYTES)
+
+/* registry: the one that had it. manifest, config: digests; blobs: the digests of all that belongs to the image, these two included. */
+#define WIRE_FETCHED(F)                   \
+    F(str, registry, WIRE_NAME_MAX_BYTES) \
+    F(str, manifest, WIRE_NAME_MAX_BYTES) \
+    F(str, config, WIRE_NAME_MAX_BYTES)   \
+    F(strv, blobs, WIRE_BLOBS_MAX_BYTES)
+
+/* Asks the registry whether it takes this user, and if it does keeps the login in auth_file. */
+#define WIRE_LOGIN(F)                      \
+    F(str, registry, WIRE_NAME_MAX_BYTES)  \
+    F(str, user, WIRE_NAME_MAX_BYTES)      \
+    F(str, password, WIRE_TEXT_MAX_BYTES)  \
+    F(str, auth_file, WIRE_PATH_MAX_BYTES) \
+    F(strv, env, WIRE_ENV_MAX_BYTES)
+
+/* Forgets a login. */
+#define WIRE_LOGOUT(F) F(str, registry, WIRE_NAME_MAX_BYTES) F(str, auth_file, WIRE_PATH_MAX_BYTES)
+#define WIRE_DONE(F) F(u8, reserved, 0)
+
 /* Builds the container. Descriptors: the folder that becomes the zygote's root, the box's cgroup. setup_flags: WIRE_SETUP_... */
 #define WIRE_BUILD(F)                     \
     F(str, hostname, WIRE_NAME_MAX_BYTES) \
@@ -270,6 +301,11 @@ enum wire_direction {
     M(msg_import, wire_encode_import, wire_decode_import, 40, "IMPORT", TO_WORKER, WIRE_IMPORT)                                        \
     M(msg_progress, wire_encode_progress, wire_decode_progress, 41, "PROGRESS", TO_OWNER, WIRE_PROGRESS)                               \
     M(msg_imported, wire_encode_imported, wire_decode_imported, 42, "IMPORTED", TO_OWNER, WIRE_IMPORTED)                               \
+    M(msg_fetch, wire_encode_fetch, wire_decode_fetch, 43, "FETCH", TO_WORKER, WIRE_FETCH)                                             \
+    M(msg_fetched, wire_encode_fetched, wire_decode_fetched, 44, "FETCHED", TO_OWNER, WIRE_FETCHED)                                    \
+    M(msg_login, wire_encode_login, wire_decode_login, 45, "LOGIN", TO_WORKER, WIRE_LOGIN)                                             \
+    M(msg_logout, wire_encode_logout, wire_decode_logout, 46, "LOGOUT", TO_WORKER, WIRE_LOGOUT)                                        \
+    M(msg_done, wire_encode_done, wire_decode_done, 47, "DONE", TO_OWNER, WIRE_DONE)                                                   \
     M(msg_build, wire_encode_build, wire_decode_build, 60, "BUILD", TO_ZYGOTE, WIRE_BUILD)                                             \
     M(msg_built, wire_encode_built, wire_decode_built, 61, "BUILT", TO_AGENT, WIRE_BUILT)                                              \
     M(msg_build_failed, wire_encode_build_failed, wire_decode_build_failed, 62, "BUILD_FAILED", TO_AGENT, WIRE_BUILD_FAILED)           \

@@ -105,7 +105,7 @@ def oci(files):
 def user_home(homes, name='user'):
     """The program as an ordinary user without rights, whoever runs the tests."""
     folder = homes.folder / name
-    env = {'NESTBOX_HOME': str(folder / 'home')}
+    env = {'NESTBOX_HOME': str(folder / 'home'), 'NESTBOX_REGISTRIES': str(homes.registries)}
     for variable in ('NESTBOX_GUEST_DIR', 'NESTBOX_QEMU'):
         if variable in os.environ:
             env[variable] = os.environ[variable]

@@ -229,11 +229,17 @@ class Homes:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix='nestbox-test-'))
         # Other users must get to homes that are theirs.
         self.folder.chmod(0o755)
+        # No registry is asked that a test does not name.
+        self.registries = self.folder / 'registries.json'
+        self.set_registries(unqualified_search=[])
         self.before = processes.alive()
         self.made = []
 
-    def make(self, name='home', **options):
-        return self.add(Nestbox(self.folder / name, **options))
+    def set_registries(self, **settings):
+        self.registries.write_text(json.dumps({'unqualified_search': []} | settings))
+
+    def make(self, name='home', env=None, **options):
+        return self.add(Nestbox(self.folder / name, env={'NESTBOX_REGISTRIES': str(self.registries)} | (env or {}), **options))
 
     def add(self, nestbox):
         self.made.append(nestbox)

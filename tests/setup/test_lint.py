@@ -44,7 +44,8 @@ def test_the_tree_is_formatted():
     ('src/wire/frame.c', '"frame.h"', 'does not say its folder'),
     ('src/shim/main.c', '<nestbox/nestbox.h>', 'only cli, runtime, serve may'),
     ('src/runtime/home.c', '<archive.h>', 'only image may'),
-    ('src/cli/main.c', '<curl/curl.h>', 'in no table'),
+    ('src/cli/main.c', '<curl/curl.h>', 'only fetch may'),
+    ('src/cli/main.c', '<zlib.h>', 'in no table'),
     ('src/misc/util.c', '<stdio.h>', "no layer has the name 'misc'"),
 ])
 def test_an_include_across_the_layers_is_found(tmp_path, name, include, says):

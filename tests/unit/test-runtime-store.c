@@ -282,10 +282,55 @@ static void a_newer_home_is_refused_and_left_alone(void **state) {
     bench *b = *state;
     store_close(b->s);
     b->s = NULL;
-    run_sql(b->path, "PRAGMA user_version = 3");
+    run_sql(b->path, "PRAGMA user_version = 4");
     expect_refused(b, "newer Nestbox");
-    run_sql(b->path, "PRAGMA user_version = 2");
+    run_sql(b->path, "PRAGMA user_version = 3");
     assert_int_equal(store_open(b->path, &b->s, NULL), 0);
+}
+
+static void expect_blobs(bench *b, const char *image_id, size_t count) {
+    strv digests;
+    assert_int_equal(store_list_blobs(b->s, image_id, &b->a, &digests, NULL), 0);
+    assert_true(strv_is_valid(digests));
+    assert_int_equal(strv_count(digests), count);
+}
+
+static void an_older_home_is_brought_up_with_all_that_is_in_it(void **state) {
+    bench *b = *state;
+    static const char digests[] = "sha256:1";
+    image_record found;
+    add_image(b, "sha256:aaaa1", "one");
+    store_close(b->s);
+    b->s = NULL;
+    run_sql(b->path, "DROP TABLE image_blobs; PRAGMA user_version = 2");
+    assert_int_equal(store_open(b->path, &b->s, NULL), 0);
+    assert_int_equal(store_find_image(b->s, "one", &b->a, &found, NULL), 0);
+    assert_int_equal(store_set_image_blobs(b->s, "sha256:aaaa1", (strv){digests, sizeof(digests)}, NULL), 0);
+    expect_blobs(b, NULL, 1);
+    store_close(b->s);
+    b->s = NULL;
+    run_sql(b->path, "PRAGMA user_version = 1");
+    expect_refused(b, "schema 1");
+}
+
+static void blobs_are_an_image_s_own_and_go_with_it(void **state) {
+    bench *b = *state;
+    static const char two[] = "sha256:1\0sha256:2", three[] = "sha256:2\0sha256:3\0sha256:3\0sha256:4";
+    image_record first = image("sha256:aaaa1", "one");
+    bool gone;
+    add_image(b, "sha256:aaaa1", "one");
+    add_image(b, "sha256:aaaa2", "two");
+    assert_int_equal(store_set_image_blobs(b->s, "sha256:aaaa1", (strv){two, sizeof(two)}, NULL), 0);
+    assert_int_equal(store_set_image_blobs(b->s, "sha256:aaaa2", (strv){two, sizeof(two)}, NULL), 0);
+    assert_int_equal(store_set_image_blobs(b->s, "sha256:aaaa2", (strv){three, sizeof(three)}, NULL), 0);
+    expect_blobs(b, "sha256:aaaa1", 2);
+    expect_blobs(b, "sha256:aaaa2", 3);
+    expect_blobs(b, NULL, 5);
+    assert_int_equal(store_remove_image(b->s, &first, &gone, NULL), 0);
+    assert_true(gone);
+    expect_blobs(b, NULL, 3);
+    expect_blobs(b, "sha256:aaaa1", 0);
+    assert_true(store_set_image_blobs(b->s, "sha256:none", (strv){two, sizeof(two)}, NULL) < 0);
 }
 
 static void another_programs_database_is_refused(void **state) {
@@ -363,6 +408,8 @@ int main(void) {
         TEST(programs_that_share_a_home_wait_for_each_other),
         TEST(programs_that_make_a_home_at_once_make_one),
         TEST(a_newer_home_is_refused_and_left_alone),
+        TEST(an_older_home_is_brought_up_with_all_that_is_in_it),
+        TEST(blobs_are_an_image_s_own_and_go_with_it),
         TEST(another_programs_database_is_refused),
         TEST(a_damaged_file_is_refused),
         TEST(a_search_without_memory_is_refused_and_works_again),

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * image-import.c - a base disk made by a worker, published and recorded
+ *
+ * Theory of operation
+ *   nestbox-image gets the source and an empty file as descriptors and makes the file a base disk; we see none of the image's bytes, only
+ *   what the worker says of it in one message. The disk is made durable, renamed to its id, and then recorded: a record means a
+ *   whole disk.
+ */
+#include "runtime/image-import.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/lock.h"
+#include "runtime/image-worker.h"
+#include "runtime/image.h"
+#include "wire/frame.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Temporary files of imports; their name ends in the id of the import, and their maker holds their lock. */
+#define TEMPORARY_PREFIX ".new-"
+
+/* Imports wait for each other, so that two programs do not make the same disk twice; the longest sensible import. */
+#define IMPORT_WAIT_MS 3600000
+#define IMPORT_LOCK_FILE "lock"
+
+#define SHA256_ID_LENGTH (7 + 64)
+
+static bool id_is_sha256(const char *id) {
+    return strlen(id) == SHA256_ID_LENGTH && strncmp(id, "sha256:", 7) == 0 && strspn(id + 7, "0123456789abcdef") == 64;
+}
+
+void image_disk_name(const char *id, char ret_name[IMAGE_DISK_NAME_SIZE]) {
+    (void) snprintf(ret_name, IMAGE_DISK_NAME_SIZE, "%s.ext4", id + sizeof("sha256:") - 1);
+}
+
+char *image_disk_path(const nb_runtime *rt, const char *id) {
+    char name[IMAGE_DISK_NAME_SIZE], *path;
+    image_disk_name(id, name);
+    return asprintf(&path, "%s/" HOME_IMAGES "/%s", rt->home, name) < 0 ? NULL : path;
+}
+
+bool image_disk_exists(const nb_runtime *rt, const char *id) {
+    CLEANUP(cleanup_free) char *path = image_disk_path(rt, id);
+    return path && access(path, R_OK) == 0;
+}
+
+static const char *text_of(arena *a, wire_bytes text) {
+    return arena_text(a, text.at, text.length);
+}
+
+static strv list_of(arena *a, strv list) {
+    return (strv){arena_text(a, list.at, list.bytes), list.bytes};
+}
+
+static int take_imported(const uint8_t *bytes, size_t length, arena *a, image_record *ret_image, nb_error *err) {
+    msg_imported m;
+    if (wire_decode_imported(bytes, length, &m) < 0)
+        return nb_fail(err, NB_E_PROTOCOL, 0, "understand the image worker's answer");
+    image_record image = {
+        .id = text_of(a, m.id),
+        .name = text_of(a, m.name),
+        .source = "",
+        .created_at_ms = clock_wall_ms(),
+        .disk_bytes = m.disk_bytes,
+        .entrypoint = list_of(a, m.entrypoint),
+        .command = list_of(a, m.command),
+        .env = list_of(a, m.env),
+        .labels = list_of(a, m.labels),
+        .cwd = text_of(a, m.cwd),
+        .user = text_of(a, m.user),
+        .stop_signal = text_of(a, m.stop_signal),
+        .architecture = text_of(a, m.architecture),
+        .os = text_of(a, m.os),
+    };
+    if (a->failed)
+        return nb_fail_oom(err);
+    if (!id_is_sha256(image.id))
+        return nb_fail(err, NB_E_PROTOCOL, 0, "understand the image worker's answer: '%s' is no id", image.id);
+    *ret_image = image;
+    return 0;
+}
+
+/* Has the worker make the disk. */
+static int ask_worker(nb_runtime *rt, const import_order *order, int disk, arena *a, image_record *ret_image, nb_error *err) {
+    CLEANUP(buf_done) buf bytes;
+    const uint8_t *answer;
+    size_t length;
+    buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
+    msg_import import = {
+        .kind = order->kind,
+        .reference = wire_str(order->tag),
+        .architecture = wire_str(order->architecture),
+        .command = order->command,
+    };
+    if (!wire_control(&bytes, wire_encode_import, &import))
+        return nb_fail(err, NB_E_INVALID, 0, "the image's tag or command is too long");
+    int result = image_worker_ask(rt, &embedded_image, (const int[]){order->source, disk}, 2, &bytes, &answer, &length, err);
+    return result < 0 ? result : take_imported(answer, length, a, ret_image, err);
+}
+
+/* Publishes a finished disk under its id. */
+static int publish_disk(nb_runtime *rt, int disk, const char *temporary, image_record *image, nb_error *err) {
+    char name[IMAGE_DISK_NAME_SIZE];
+    struct stat status;
+    image_disk_name(image->id, name);
+    if (fchmod(disk, 0400) < 0 || fsync(disk) < 0 || fstat(disk, &status) < 0)
+        return nb_fail(err, nb_code_of_errno(errno), errno, "finish the base disk '%s'", name);
+    image->size_bytes = (uint64_t) status.st_blocks * 512;
+    /* Two sources may give one image; boxes may be using the disk that is there, and it is the same. */
+    if (faccessat(rt->images, name, F_OK, 0) == 0)
+        return 0;
+    if (renameat(rt->images, temporary, rt->images, name) < 0 || fsync(rt->images) < 0)
+        return nb_fail(err, nb_code_of_errno(errno), errno, "publish the base disk '%s'", name);
+    return 0;
+}
+
+static int import_image(nb_runtime *rt, const import_order *order, arena *a, image_record *ret_image, nb_error *err) {
+    char temporary[sizeof(TEMPORARY_PREFIX) + ID_SIZE], id[ID_SIZE];
+    if (id_generate(id) < 0)
+        return nb_fail(err, NB_E_INTERNAL, errno, "take random bytes from the kernel");
+    (void) snprintf(temporary, sizeof(temporary), TEMPORARY_PREFIX "%s", id);
+    CLEANUP(cleanup_fd) int sweeping = home_lock(rt, err); /* between the file's making and its locking nobody must sweep */
+    if (sweeping < 0)
+        return sweeping;
+    CLEANUP(cleanup_fd) int disk = openat(rt->images, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (disk < 0 || lock_take(disk) < 0)
+        return nb_fail(err, nb_code_of_errno(errno), errno, "make a file in '%s/" HOME_IMAGES "'", rt->home);
+    sweeping = fd_close(sweeping);
+    image_record image;
+    int result = ask_worker(rt, order, disk, a, &image, err);
+    if (result == 0)
+        result = publish_disk(rt, disk, temporary, &image, err);
+    (void) unlinkat(rt->images, temporary, 0); /* published under its own name, or worth nothing */
+    if (result == 0)
+        *ret_image = image;
+    return result;
+}
+
+int image_import_lock(nb_runtime *rt, nb_error *err) {
+    CLEANUP(cleanup_fd) int fd = openat(rt->images, IMPORT_LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return nb_fail(err, nb_code_of_errno(errno), errno, "open the lock of '%s/" HOME_IMAGES "'", rt->home);
+    if (lock_wait(fd, IMPORT_WAIT_MS) < 0)
+        return nb_fail(err, errno == EAGAIN ? NB_E_TIMEOUT : NB_E_STORAGE, errno, "wait for another program's import into '%s'", rt->home);
+    return take_fd(&fd);
+}
+
+int image_import_named(nb_runtime *rt, const import_order *order, const char *name, const char *source, arena *a, image_record *ret_image,
+                       nb_error *err) {
+    image_record image;
+    int result = import_image(rt, order, a, &image, err);
+    if (result < 0)
+        return result;
+    if (name[0])
+        image.name = arena_string(a, name);
+    else if (!image.name[0])
+        image.name = image.id;
+    image.source = arena_string(a, source);
+    result = a->failed ? nb_fail_oom(err) : store_add_image(rt->store, &image, err);
+    if (result == 0)
+        *ret_image = image;
+    return result;
+}
+
+void image_sweep(nb_runtime *rt) {
+    int copy = openat(rt->images, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = copy < 0 ? NULL : fdopendir(copy);
+    struct dirent *entry;
+    while (folder && (entry = readdir(folder))) {
+        if (strncmp(entry->d_name, TEMPORARY_PREFIX, sizeof(TEMPORARY_PREFIX) - 1) != 0)
+            continue;
+        CLEANUP(cleanup_fd) int fd = openat(rt->images, entry->d_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        if (fd >= 0 && !lock_is_held(fd)) {
+            log_info(&rt->log, "image: removing '%s', which an import that was killed left behind", entry->d_name);
+            (void) unlinkat(rt->images, entry->d_name, 0);
+        }
+    }
+    if (folder)
+        (void) closedir(folder);
+}

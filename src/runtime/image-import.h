@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * image-import.h - a base disk made by a worker, published and recorded
+ */
+#ifndef RUNTIME_IMAGE_IMPORT_H
+#define RUNTIME_IMAGE_IMPORT_H
+
+#include "runtime/runtime.h"
+
+/* What an import is made of. */
+typedef struct import_order {
+    uint8_t kind;             /* WIRE_IMAGE_... */
+    int source;               /* borrowed */
+    const char *tag;          /* as IMPORT's reference */
+    const char *architecture; /* "": whatever it is for */
+    strv command;             /* instead of the image's, if not empty */
+} import_order;
+
+/* One import at a time per home: nothing is made twice. The descriptor that holds the lock, or -NB_E_.... */
+int image_import_lock(nb_runtime *rt, nb_error *err);
+
+/* Imports and records under @name, or under what the archive itself calls it where that is "". Under the lock. */
+int image_import_named(nb_runtime *rt, const import_order *order, const char *name, const char *source, arena *a, image_record *ret_image,
+                       nb_error *err);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * image-worker.c - one errand of a helper process that works on images
+ */
+#include "runtime/image-worker.h"
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "runtime/channel.h"
+#include "runtime/launch.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+/* The worker reports its progress several times a second; one that says nothing for this long hangs. */
+#define WORKER_SILENCE_MS 300000
+
+/* @ret_socket: its owner's end. */
+static int start(nb_runtime *rt, const embedded_program *program, const int *fds, size_t fd_count, int *ret_socket, nb_error *err) {
+    CLEANUP(cleanup_free) char *cache_path = NULL;
+    if (asprintf(&cache_path, "%s/" HOME_CACHE, rt->home) < 0)
+        return nb_fail_oom(err);
+    CLEANUP(cleanup_fd) int copy = embedded_open(program, rt->cache, cache_path, &rt->log, NULL, err);
+    int ends[2], all[1 + IMAGE_WORKER_FDS_MAX];
+    if (copy < 0)
+        return copy;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return nb_fail(err, NB_E_INTERNAL, errno, "make a socket pair");
+    all[0] = ends[1];
+    for (size_t i = 0; i < fd_count; i++)
+        all[1 + i] = fds[i];
+    pid_t pid = launch_program(copy, program->name, all, 1 + fd_count, err);
+    (void) fd_close(ends[1]);
+    if (pid < 0) {
+        (void) fd_close(ends[0]);
+        return (int) pid;
+    }
+    *ret_socket = ends[0];
+    return 0;
+}
+
+static void report_progress(nb_runtime *rt, const uint8_t *bytes, size_t length) {
+    msg_progress progress;
+    if (!rt->options.progress || wire_decode_progress(bytes, length, &progress) < 0)
+        return;
+    char what[256];
+    (void) snprintf(what, sizeof(what), "%.*s", (int) (progress.what.length < 255 ? progress.what.length : 255),
+                    (const char *) progress.what.at);
+    rt->options.progress(rt->options.progress_user, what, progress.done_bytes, progress.total_bytes);
+}
+
+int image_worker_ask(nb_runtime *rt, const embedded_program *program, const int *fds, size_t fd_count, buf *bytes,
+                     const uint8_t **ret_bytes, size_t *ret_length, nb_error *err) {
+    CLEANUP(cleanup_fd) int socket = -1;
+    assert(fd_count <= IMAGE_WORKER_FDS_MAX);
+    int result = start(rt, program, fds, fd_count, &socket, err);
+    if (result == 0)
+        result = channel_send(socket, bytes, deadline_in(WORKER_SILENCE_MS), err);
+    while (result == 0) {
+        const uint8_t *message;
+        size_t length;
+        result = channel_receive(socket, TO_OWNER, deadline_in(WORKER_SILENCE_MS), bytes, &message, &length, err);
+        if (result == -NB_E_BOX_GONE)
+            return nb_fail(err, NB_E_IMAGE, 0, "'%s' died, of a limit on its memory or of a fault", program->name);
+        if (result < 0)
+            break;
+        uint16_t id = wire_message_id(message, length);
+        if (id == id_of_msg_progress) {
+            report_progress(rt, message, length);
+            continue;
+        }
+        if (id == id_of_msg_failed)
+            return channel_failed(message, length, err);
+        *ret_bytes = message;
+        *ret_length = length;
+        return 0;
+    }
+    return result;
+}
