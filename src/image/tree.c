@@ -167,10 +167,13 @@ tree_node *tree_find(tree *t, const tree_place *place) {
     return place->name[0] ? tree_child(place->parent, place->name) : t->root;
 }
 
+/* As mkdir(2) does, which every other unpacker calls: in a set-group-id folder the group and the bit go on to the new one. */
 static int make_folder(tree *t, tree_node *parent, const char *name, tree_node **ret_node, nb_error *err) {
-    tree_inode *inode = tree_inode_new(S_IFDIR | 0755);
+    uint32_t passed_on = parent->inode->mode & S_ISGID;
+    tree_inode *inode = tree_inode_new(S_IFDIR | 0755 | passed_on);
     if (!inode)
         return nb_fail_oom(err);
+    inode->gid = passed_on ? parent->inode->gid : 0;
     tree_place place = {.parent = parent};
     memcpy(place.name, name, strlen(name) + 1);
     int r = tree_put(t, &place, inode, err);
@@ -224,7 +227,7 @@ static int follow_link(tree *t, walk *w, const tree_node *link, const char *rest
     return 0;
 }
 
-/* Follows every component of w->left as a folder. w->at is NULL afterwards if one is missing and not to be made. */
+/* Follows every component of w->left as a folder. w->at is NULL afterwards if one is not there and not to be made. */
 static int walk_folders(tree *t, walk *w, bool make, nb_error *err) {
     char *left = w->left;
     const char *component;
@@ -250,8 +253,10 @@ static int walk_folders(tree *t, walk *w, bool make, nb_error *err) {
             r = follow_link(t, w, child, left, err);
             left = w->left;
             child = w->at;
-        } else if (child && !tree_node_is_folder(child))
+        } else if (child && !tree_node_is_folder(child) && make)
             r = nb_fail(err, NB_E_IMAGE, 0, "resolve a path: '%s' on the way is no folder", name);
+        else if (child && !tree_node_is_folder(child))
+            child = NULL; /* below it there is nothing */
         if (r < 0)
             return r;
         w->at = child;

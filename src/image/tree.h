@@ -88,8 +88,8 @@ typedef struct tree_place {
 /* Resolves @path in the image as chroot(2) would: leading slashes do not count, '..' ends at the root, symbolic links among the
  * folders on the way are followed inside the image.
  *
- * @make       folders that are missing on the way are made (0755, root's, time 0); otherwise parent is then NULL
- * 0, or -NB_E_IMAGE: a component is too long, no folder, a loop, too deep; -NB_E_EXHAUSTED, -NB_E_NO_MEMORY. */
+ * @make       folders that are missing on the way are made (0755, root's, time 0, the group as mkdir(2) gives it); otherwise parent is then NULL
+ * 0, or -NB_E_IMAGE: a component is too long, no folder though one is to be made below it, a loop, too deep; -NB_E_EXHAUSTED, -NB_E_NO_MEMORY. */
 int tree_resolve(tree *t, const char *path, bool make, tree_place *ret_place, nb_error *err);
 
 /* The node at @place, NULL if there is none. */

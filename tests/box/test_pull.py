@@ -15,7 +15,7 @@ from layout import Tar
 from nestbox import wait_until
 from registry import Answer, DockerRegistry, FakeRegistry, basic, error
 
-pytestmark = pytest.mark.tools('docker-registry', 'skopeo', 'htpasswd')
+real_registry = pytest.mark.tools('docker-registry', 'skopeo', 'htpasswd')
 
 
 @pytest.fixture(scope='module')
@@ -91,6 +91,7 @@ def answers_once(registry_part, *answers):
 
 # ------------------------------------------------------------------------------------------------------------- what is right
 
+@real_registry
 def test_s44_an_image_of_a_real_registry_runs(anyone, homes, docker_registry, oci, image):
     registry = docker_registry()
     allow(homes, registry)
@@ -101,6 +102,7 @@ def test_s44_an_image_of_a_real_registry_runs(anyone, homes, docker_registry, oc
     assert [(i['name'], i['id']) for i in anyone.json('images', '--format', 'json')] == [(name, pulled.text)]
 
 
+@real_registry
 def test_s44_docker_s_own_formats(nb, homes, docker_registry, oci, image):
     registry = docker_registry()
     allow(homes, registry)
@@ -248,6 +250,7 @@ def log_in(nb, registry, password, user='me'):
     return nb.run('login', '-u', user, '--password-stdin', registry.host, input=password.encode())
 
 
+@real_registry
 def test_s44_basic_authentication(homes, nb, private):
     name = f'{private.host}/team/app:1'
     refused(homes, nb, nb.run('pull', name), private.host, f'hint: nestbox login {private.host}')
@@ -266,6 +269,7 @@ def auth_entry(user='me', password='se:cret'):
     return {'auth': basic(user, password).split()[1]}
 
 
+@real_registry
 @pytest.mark.parametrize('place,key', [
     ('.docker/config.json', '{host}'),
     ('.docker/config.json', 'http://{host}/v1/'),
@@ -281,6 +285,7 @@ def test_s44_logins_of_docker_and_podman(homes, nb, private, place, key):
     nb.ok('pull', f'{private.host}/team/app:1', env={'HOME': str(home)})
 
 
+@real_registry
 def test_s44_a_credential_helper(homes, nb, private):
     home = homes.folder / 'somebody'
     (home / 'bin').mkdir(parents=True)
@@ -296,6 +301,7 @@ def test_s44_a_credential_helper(homes, nb, private):
     assert result.code == 1 and 'docker-credential-test' in result.err, result
 
 
+@real_registry
 @pytest.mark.parametrize('text', ['{', '[]', '{"auths": {"HOST": {"auth": "no base 64"}}}'])
 def test_a_damaged_file_of_logins_is_named(homes, nb, private, text):
     home = homes.folder / 'somebody'
@@ -377,6 +383,7 @@ def certificate(files):
     return pem, key
 
 
+@real_registry
 def test_s44_a_private_authority_by_configuration(homes, nb, docker_registry, oci, image, certificate):
     registry = docker_registry(tls=certificate)
     name = registry.push(f'oci:{oci.path}:1', 'app:1')
@@ -595,6 +602,7 @@ def test_an_environment_that_is_large(nb, serve, image):
     nb.ok('pull', f'{serve().host}/app:1', env={f'LARGE_{i}': 'x' * 100000 for i in range(10)})
 
 
+@real_registry
 def test_a_password_stays_out_of_sight(homes, nb, private):
     """Neither arguments nor environment of any process, nor a file but the one that keeps it, nor the log."""
     result = log_in(nb, private, 'se:cret')
