@@ -176,6 +176,17 @@ NB_API void nb_image_list_free(nb_image_list *list);
 NB_API int nb_image_inspect(nb_runtime *runtime, const char *name_or_id, nb_image_info **ret_image, nb_error *err);
 NB_API void nb_image_free(nb_image_info *image);
 
+/* Gives an image another name, which may have been another image's. @name: as in a registry. -NB_E_INVALID, -NB_E_NOT_FOUND. */
+NB_API int nb_image_tag(nb_runtime *runtime, const char *name_or_id, const char *name, nb_error *err);
+
+/* Removes images that no box is made from: those that have no name any more, or with @all whatever their names. @ret_removed: which they
+ * were; nb_image_list_free(). When one cannot be removed, those before it are. */
+NB_API int nb_image_prune(nb_runtime *runtime, bool all, nb_image_list **ret_removed, nb_error *err);
+
+/* Writes an image that came from a registry as an OCI archive, which docker, podman and skopeo load too: the very blobs that the registry
+ * had. @fd: borrowed, written in order, may be a pipe. -NB_E_UNSUPPORTED: it did not come from a registry. */
+NB_API int nb_image_save(nb_runtime *runtime, const char *name_or_id, int fd, nb_error *err);
+
 /* Removes an image's name and, with its last name, its base disk. -NB_E_INVALID_STATE while a box is made from it. */
 NB_API int nb_image_remove(nb_runtime *runtime, const char *name_or_id, nb_error *err);
 

@@ -332,8 +332,7 @@ void nb_image_list_free(nb_image_list *list) {
     result_free(list);
 }
 
-/* By name, as it was given or as a pull records it, or by id. */
-static int find_image(nb_runtime *rt, const char *name_or_id, arena *a, image_record *ret_image, nb_error *err) {
+int image_find(nb_runtime *rt, const char *name_or_id, arena *a, image_record *ret_image, nb_error *err) {
     CLEANUP(image_name_done) image_name name = {0};
     int result = store_find_image(rt->store, name_or_id, a, ret_image, err);
     if (result != -NB_E_NOT_FOUND || image_name_parse(name_or_id, &name, NULL) < 0)
@@ -347,7 +346,7 @@ int nb_image_inspect(nb_runtime *rt, const char *name_or_id, nb_image_info **ret
         return nb_fail(err, NB_E_INVALID, 0, "look at an image: an argument is NULL");
     arena a = {0};
     image_record image;
-    int result = find_image(rt, name_or_id, &a, &image, err);
+    int result = image_find(rt, name_or_id, &a, &image, err);
     if (result == 0)
         result = give_image(&image, ret_image, err);
     arena_done(&a);
@@ -358,24 +357,89 @@ void nb_image_free(nb_image_info *image) {
     result_free(image);
 }
 
+int nb_image_tag(nb_runtime *rt, const char *name_or_id, const char *name, nb_error *err) {
+    if (!rt || !name_or_id || !name)
+        return nb_fail(err, NB_E_INVALID, 0, "tag an image: an argument is NULL");
+    CLEANUP(image_name_done) image_name parsed = {0};
+    arena a = {0};
+    image_record image;
+    int result = image_name_parse(name, &parsed, err);
+    if (result == 0 && parsed.digest)
+        result = nb_fail(err, NB_E_INVALID, 0, "tag the image as '%s': a digest is no tag", name);
+    CLEANUP(cleanup_free) char *familiar = result == 0 ? image_name_familiar(&parsed) : NULL;
+    if (result == 0 && !familiar)
+        result = nb_fail_oom(err);
+    if (result == 0)
+        result = image_find(rt, name_or_id, &a, &image, err);
+    if (result == 0) {
+        image.name = familiar;
+        if (strncmp(image.source, IMAGE_SOURCE_REGISTRY, strlen(IMAGE_SOURCE_REGISTRY)) != 0)
+            image.source = "";
+        result = nb_fail_within(err, store_add_image(rt->store, &image, err), "tag the image as '%s'", name);
+    }
+    arena_done(&a);
+    return result;
+}
+
+/* Takes a name, or all names of an image found by id; with the last one the image goes, its disk and its blobs. */
+static int remove_image(nb_runtime *rt, const image_record *image, arena *a, bool *ret_gone, nb_error *err) {
+    strv blobs = {0};
+    int result = store_list_blobs(rt->store, image->id, a, &blobs, err);
+    if (result == 0)
+        result = store_remove_image(rt->store, image, ret_gone, err);
+    if (result < 0 || !*ret_gone)
+        return result;
+    CLEANUP(cleanup_free) char *path = image_disk_path(rt, image->id);
+    if (!path || (unlink(path) < 0 && errno != ENOENT))
+        result = nb_fail(err, nb_code_of_errno(errno), errno, "remove its base disk");
+    pull_sweep(rt, blobs);
+    return result;
+}
+
 int nb_image_remove(nb_runtime *rt, const char *name_or_id, nb_error *err) {
     if (!rt || !name_or_id)
         return nb_fail(err, NB_E_INVALID, 0, "remove an image: an argument is NULL");
     arena a = {0};
     image_record image;
     bool gone = false;
-    strv blobs = {0};
-    int result = find_image(rt, name_or_id, &a, &image, err);
+    int result = image_find(rt, name_or_id, &a, &image, err);
     if (result == 0)
-        result = store_list_blobs(rt->store, image.id, &a, &blobs, err);
-    if (result == 0)
-        result = nb_fail_within(err, store_remove_image(rt->store, &image, &gone, err), "remove the image '%s'", name_or_id);
-    if (result == 0 && gone) {
-        CLEANUP(cleanup_free) char *path = image_disk_path(rt, image.id);
-        if (!path || (unlink(path) < 0 && errno != ENOENT))
-            result = nb_fail(err, nb_code_of_errno(errno), errno, "remove the base disk of '%s'", name_or_id);
-        pull_sweep(rt, blobs);
-    }
+        result = nb_fail_within(err, remove_image(rt, &image, &a, &gone, err), "remove the image '%s'", name_or_id);
     arena_done(&a);
     return result;
+}
+
+int nb_image_prune(nb_runtime *rt, bool all, nb_image_list **ret_removed, nb_error *err) {
+    if (!rt || !ret_removed)
+        return nb_fail(err, NB_E_INVALID, 0, "prune images: an argument is NULL");
+    arena records = {0};
+    arena *a;
+    image_record *images = NULL;
+    size_t count = 0;
+    int result = store_list_images(rt->store, &records, &images, &count, err);
+    nb_image_list *list = result < 0 ? NULL : result_new(sizeof(*list), &a);
+    nb_image_info *items = list ? arena_alloc(a, (count + 1) * sizeof(*items)) : NULL;
+    size_t removed = 0;
+    for (size_t i = 0; result == 0 && items && i < count; i++) {
+        bool gone = false, used = false;
+        if (images[i].name[0] && !all)
+            continue;
+        result = store_image_is_used(rt->store, images[i].id, &used, err);
+        if (result == 0 && !used)
+            result = nb_fail_within(err, remove_image(rt, &images[i], &records, &gone, err), "remove the image '%s'", images[i].id);
+        if (result == -NB_E_INVALID_STATE) /* a box was made from it just now */
+            result = 0;
+        if (result == 0 && gone)
+            fill_info(&items[removed++], a, &images[i]);
+    }
+    arena_done(&records);
+    if (result == 0 && (!list || !items || a->failed))
+        result = nb_fail_oom(err);
+    if (result < 0) {
+        result_free(list);
+        return result;
+    }
+    *list = (nb_image_list){items, removed};
+    *ret_removed = list;
+    return 0;
 }

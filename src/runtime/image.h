@@ -20,6 +20,12 @@ int image_wish_make(const char *reference, const char *platform, nb_pull_policy 
 /* nb_image_prepare(), as a record. */
 int image_prepare(nb_runtime *rt, const image_wish *wish, const char *name, arena *a, image_record *ret_image, nb_error *err);
 
+/* By name, as it was given or as a pull records it, or by id. As store_find_image(). */
+int image_find(nb_runtime *rt, const char *name_or_id, arena *a, image_record *ret_image, nb_error *err);
+
+/* The source of a name that was pulled: this and the digest of the manifest. */
+#define IMAGE_SOURCE_REGISTRY "registry:"
+
 /* What an image's base disk is called in the home's folder of images. @id has been checked: "sha256:" and 64 digits. */
 #define IMAGE_DISK_NAME_SIZE (64 + sizeof(".ext4"))
 void image_disk_name(const char *id, char ret_name[IMAGE_DISK_NAME_SIZE]);

@@ -149,8 +149,8 @@ static int pull(nb_runtime *rt, const image_name *name, const char *recorded_nam
     int result = fetch(rt, name, wish, layout, a, &f, err);
     if (result < 0)
         return result;
-    char source[sizeof("registry:") + 256];
-    (void) snprintf(source, sizeof(source), "registry:%s", f.manifest);
+    char source[sizeof(IMAGE_SOURCE_REGISTRY) + 256];
+    (void) snprintf(source, sizeof(source), IMAGE_SOURCE_REGISTRY "%s", f.manifest);
     const char *kept_name = arena_string(a, recorded_name), *kept_source = arena_string(a, source);
     if (a->failed)
         return nb_fail_oom(err);

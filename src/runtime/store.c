@@ -632,6 +632,16 @@ int store_remove_image(store *s, const image_record *image, bool *ret_gone, nb_e
     return result;
 }
 
+int store_image_is_used(store *s, const char *id, bool *ret_used, nb_error *err) {
+    int64_t boxes = 0;
+    (void) pthread_mutex_lock(&s->mutex);
+    int result = query_number(s, "SELECT count(*) FROM boxes WHERE image_id = ?", id, &boxes, err);
+    (void) pthread_mutex_unlock(&s->mutex);
+    if (result == 0)
+        *ret_used = boxes > 0;
+    return result;
+}
+
 int store_count(store *s, size_t *ret_boxes, size_t *ret_images, nb_error *err) {
     int64_t boxes = 0, images = 0;
     (void) pthread_mutex_lock(&s->mutex);

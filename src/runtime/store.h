@@ -70,6 +70,9 @@ int store_list_images(store *s, arena *a, image_record **ret_images, size_t *ret
  * -NB_E_INVALID_STATE: its last name, and a box is made from it. */
 int store_remove_image(store *s, const image_record *image, bool *ret_gone, nb_error *err);
 
+/* Whether a box is made from it. */
+int store_image_is_used(store *s, const char *id, bool *ret_used, nb_error *err);
+
 int store_count(store *s, size_t *ret_boxes, size_t *ret_images, nb_error *err);
 
 #endif

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images of a home: named anew, written out, cleared away."""
+import json
+import os
+import subprocess
+import tarfile
+
+import pytest
+
+import layout
+from layout import Tar
+from registry import FakeRegistry
+
+
+@pytest.fixture(scope='module')
+def busybox_layer(module_homes):
+    return layout.busybox_tar(layout.busybox_of(module_homes.make('parts'))).bytes()
+
+
+@pytest.fixture
+def image(oci, busybox_layer):
+    return oci.image('1', [busybox_layer, Tar().folder('data').file('data/name', 'app').bytes()], Cmd=['cat', '/data/name'])
+
+
+@pytest.fixture
+def pulled(homes, nb, oci, image):
+    """The name of an image that came from a registry."""
+    with FakeRegistry(oci) as registry:
+        homes.set_registries(registries={registry.host: {'plain_http': True}})
+        nb.ok('pull', f'{registry.host}/team/app:1')
+        yield f'{registry.host}/team/app:1'
+
+
+def names(nb):
+    return sorted(image['name'] for image in nb.json('images', '--format', 'json'))
+
+
+def test_a_tag_is_another_name(nb, pulled):
+    nb.ok('tag', pulled, 'mine')
+    assert names(nb) == sorted([pulled, 'mine:latest'])
+    assert nb.ok('run', '--rm', 'mine').text == 'app'
+    nb.ok('rmi', pulled)
+    assert nb.ok('run', '--rm', '--pull', 'never', 'mine:latest').text == 'app'
+    nb.ok('rmi', 'mine')
+    assert names(nb) == [] and not [path for path in nb.files() if 'layout/blobs/' in path and len(path) > 70]
+
+
+def test_a_tag_moves(nb, pulled):
+    nb.ok('create', 'busybox', 'true')
+    nb.ok('tag', pulled, 'x:1')
+    nb.ok('tag', 'busybox', 'x:1')
+    assert nb.run('run', '--rm', 'x:1', 'test', '-e', '/data').code == 1
+    assert nb.run('run', '--rm', pulled, 'test', '-e', '/data').code == 0
+
+
+@pytest.mark.parametrize('source,target,word', [('nosuch', 'x', 'nosuch'), ('busybox', 'UPPER', 'UPPER'), ('busybox', '', ''),
+                                                ('busybox', 'x@sha256:' + 'a' * 64, 'digest')])
+def test_a_tag_that_cannot_be(nb, source, target, word):
+    nb.ok('create', 'busybox', 'true')
+    result = nb.run('tag', source, target)
+    assert result.code == 1 and word in result.err and names(nb) == ['busybox'], result
+
+
+def test_what_was_saved_is_what_the_registry_had(nb, homes, files, pulled, image):
+    nb.ok('save', '-o', str(files / 'app.tar'), pulled)
+    with tarfile.open(files / 'app.tar') as tar:
+        index = json.load(tar.extractfile('index.json'))
+        assert index['manifests'][0]['digest'] == image['manifest']['digest']
+        for part in (image['manifest'], image['config'], *image['layers']):
+            assert layout.digest_of(tar.extractfile(f'blobs/sha256/{part["digest"].removeprefix("sha256:")}').read()) == part['digest']
+    other = homes.make('other')
+    assert other.ok('load', '-i', str(files / 'app.tar')).text.startswith('Loaded image')
+    assert other.ok('run', '--rm', image['config']['digest']).text == 'app'
+    assert nb.ok('save', image['config']['digest'][:19]).out == (files / 'app.tar').read_bytes()
+
+
+@pytest.mark.tools('skopeo')
+def test_skopeo_takes_what_was_saved(nb, files, pulled, image):
+    nb.ok('save', '-o', str(files / 'app.tar'), pulled)
+    subprocess.run(['skopeo', 'copy', '--quiet', '--insecure-policy', f'oci-archive:{files}/app.tar', f'dir:{files}/copy'], check=True)
+    assert json.loads((files / 'copy' / 'manifest.json').read_text())['config']['digest'] == image['config']['digest']
+
+
+def test_a_save_that_fails_leaves_no_file(nb, files, pulled):
+    nb.ok('create', 'busybox', 'true')
+    for target, name, word in ((files / 'x.tar', 'busybox', 'registry'), (files / 'x.tar', 'nosuch', 'nosuch'), (files / 'no' / 'x.tar', pulled, 'no/x.tar')):
+        result = nb.run('save', '-o', str(target), name)
+        assert result.code == 1 and word in result.err, result
+    assert [path for path in files.iterdir() if path.name != 'layout'] == []
+    if os.path.exists('/dev/full'):
+        with open('/dev/full', 'wb') as full:
+            client = nb.popen('save', pulled, stdout=full)
+            result = nb.finish(client)
+        assert result.code == 1 and 'No space left' in result.err, result
+
+
+def test_image_prune_removes_what_has_lost_its_name(nb, homes, pulled, oci, busybox_layer):
+    old = nb.json('images', '--format', 'json')[0]['id']
+    oci.image('1', [busybox_layer, Tar().file('new', 'new').bytes()], Cmd=['cat', '/new'])
+    nb.ok('pull', pulled)
+    assert nb.ok('image', 'prune').text == old
+    assert nb.ok('image', 'prune').out == b''
+    assert names(nb) == [pulled]
+    nb.ok('create', '--name', 'b', 'busybox', 'true')
+    removed = nb.ok('image', 'prune', '-a', '-f').lines
+    assert len(removed) == 1 and names(nb) == ['busybox']
+    nb.ok('rm', 'b')
+    nb.ok('image', 'prune', '--all')
+    assert names(nb) == [] and not [path for path in nb.files() if path.endswith('.ext4')]
