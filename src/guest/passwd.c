@@ -112,7 +112,7 @@ static void add_supplementary(text groups, text name, passwd_identity *identity)
     int count;
     while ((count = next_line(&groups, fields)) >= 0 && identity->group_count < PASSWD_GROUPS_MAX) {
         uint32_t gid;
-        if (count >= 4 && parse_number(fields[2], &gid) && is_member(fields[3], name))
+        if (count >= 4 && parse_number(fields[2], &gid) && gid != identity->gid && is_member(fields[3], name))
             identity->groups[identity->group_count++] = gid;
     }
 }
@@ -145,9 +145,12 @@ int passwd_look_up(const char *users, size_t users_length, const char *groups, s
     if (has_group) {
         if (!find_group(all_groups, group, &identity.gid) && !parse_number(group, &identity.gid))
             return -1;
-    } else if (found) {
-        add_supplementary(all_groups, found_name, &identity);
     }
+    /* The group itself is among them: a program with the set-group-id bit, which changes the first, must not be a way out of it
+     * (CVE-2022-36109, of the engine that this was found in). */
+    identity.groups[identity.group_count++] = identity.gid;
+    if (!has_group && found)
+        add_supplementary(all_groups, found_name, &identity);
     *ret_identity = identity;
     return 0;
 }

@@ -18,13 +18,13 @@
 
 typedef struct passwd_identity {
     uint32_t uid, gid;
-    uint32_t groups[PASSWD_GROUPS_MAX]; /* supplementary */
+    uint32_t groups[PASSWD_GROUPS_MAX]; /* supplementary; the first is gid */
     size_t group_count;
     char home[256]; /* "/" where the user has no line, or a longer one */
 } passwd_identity;
 
 /* Looks "user", "user:group", "uid", "uid:gid" or "" (root) up, as Docker does: a number need not be in the files, a name must.
- * With an explicit group there are no supplementary groups.
+ * With an explicit group there are no other supplementary groups.
  *
  * @users, @groups  the texts, may be empty; lines that are malformed are passed over
  * 0, or -1: no such user or group, or a number beyond 2^32 - 2. */

@@ -97,6 +97,9 @@ def test_s45_a_user_in_every_form_with_supplementary_groups(nb, oci, busybox_lay
     ids = 'echo $(id -u) $(id -g) $(id -G)'
     assert box.sh(ids).text == IDS['web']
     assert {user: box.sh(ids, options=['-u', user]).text for user in IDS} == IDS
+    # The kernel's own list: the group is in it too, or a set-group-id program would be a way out of it.
+    groups = 'while read -r name list; do [ "$name" = Groups: ] && echo $list; done </proc/self/status'
+    assert [box.sh(groups, options=['-u', user]).text for user in ('web', 'web:extra', '77')] == ['42 5678', '42', '0']
 
 
 def test_s45_the_image_s_stop_signal_is_sent(nb, oci, busybox_layer):

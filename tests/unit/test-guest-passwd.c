@@ -62,22 +62,22 @@ static void every_form_that_docker_takes(void **state) {
         size_t group_count;
         const char *home;
     } cases[] = {
-        {"", 0, 0, 0, "/root"},
-        {"root", 0, 0, 0, "/root"},
-        {"0", 0, 0, 0, "/root"},
-        {"web", 1000, 1001, 2, "/srv/web"},
-        {"web:disk", 1000, 6, 0, "/srv/web"}, /* an explicit group takes the others away */
-        {"web:77", 1000, 77, 0, "/srv/web"},
-        {"web:44", 1000, 4444, 0, "/srv/web"},   /* a name before a number */
-        {"1000", 2000, 2001, 0, "/home/number"}, /* so here */
-        {"2000", 2000, 2001, 0, "/home/number"}, /* a number finds its line */
-        {"5555", 5555, 0, 0, "/"},               /* or needs none */
-        {"5555:6666", 5555, 6666, 0, "/"},
-        {":disk", 0, 6, 0, "/root"},
-        {"bare", 5, 6, 0, "/"},
-        {"twice", 8, 8, 0, "/first"},
-        {"last", 4294967294u, 4294967294u, 1, "/l"},
-        {"4294967294:4294967294", 4294967294u, 4294967294u, 0, "/l"},
+        {"", 0, 0, 1, "/root"},
+        {"root", 0, 0, 1, "/root"},
+        {"0", 0, 0, 1, "/root"},
+        {"web", 1000, 1001, 3, "/srv/web"},
+        {"web:disk", 1000, 6, 1, "/srv/web"}, /* an explicit group takes the others away */
+        {"web:77", 1000, 77, 1, "/srv/web"},
+        {"web:44", 1000, 4444, 1, "/srv/web"},   /* a name before a number */
+        {"1000", 2000, 2001, 1, "/home/number"}, /* so here */
+        {"2000", 2000, 2001, 1, "/home/number"}, /* a number finds its line */
+        {"5555", 5555, 0, 1, "/"},               /* or needs none */
+        {"5555:6666", 5555, 6666, 1, "/"},
+        {":disk", 0, 6, 1, "/root"},
+        {"bare", 5, 6, 1, "/"},
+        {"twice", 8, 8, 1, "/first"},
+        {"last", 4294967294u, 4294967294u, 2, "/l"},
+        {"4294967294:4294967294", 4294967294u, 4294967294u, 1, "/l"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         passwd_identity found;
@@ -85,12 +85,14 @@ static void every_form_that_docker_takes(void **state) {
         assert_int_equal(found.uid, cases[i].uid);
         assert_int_equal(found.gid, cases[i].gid);
         assert_int_equal(found.group_count, cases[i].group_count);
+        assert_int_equal(found.groups[0], found.gid); /* no way out of one's own group */
         assert_string_equal(found.home, cases[i].home);
     }
     passwd_identity web;
     assert_int_equal(look_up("web", &web), 0);
-    assert_int_equal(web.groups[0], 6);
-    assert_int_equal(web.groups[1], 29);
+    assert_int_equal(web.groups[0], 1001);
+    assert_int_equal(web.groups[1], 6);
+    assert_int_equal(web.groups[2], 29);
 }
 
 static void what_is_nobody_is_refused_and_changes_nothing(void **state) {
@@ -165,7 +167,7 @@ static void more_groups_than_fit_are_left_out(void **state) {
     passwd_identity found;
     assert_int_equal(look_up_in("u:x:1:1\n", 8, text, length, "u", &found), 0);
     assert_int_equal(found.group_count, PASSWD_GROUPS_MAX);
-    assert_int_equal(found.groups[PASSWD_GROUPS_MAX - 1], 100 + PASSWD_GROUPS_MAX - 1);
+    assert_int_equal(found.groups[PASSWD_GROUPS_MAX - 1], 100 + PASSWD_GROUPS_MAX - 2);
 }
 
 int main(void) {
