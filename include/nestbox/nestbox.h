@@ -104,6 +104,23 @@ typedef struct nb_info {
 NB_API int nb_runtime_info(nb_runtime *runtime, nb_info **ret_info, nb_error *err);
 NB_API void nb_info_free(nb_info *info);
 
+typedef struct nb_usage {
+    size_t count;               /* how many there are */
+    size_t active;              /* images that a box is made from, boxes that run; of other kinds all */
+    uint64_t size_bytes;        /* what they take on the home's file system */
+    uint64_t reclaimable_bytes; /* of it, what would be free if all that are not active were removed */
+} nb_usage;
+
+typedef struct nb_disk_usage {
+    nb_usage images; /* their base disks */
+    nb_usage boxes;  /* their disks and logs */
+    nb_usage blobs;  /* what registries sent; removed with the last image that has it */
+    nb_usage cache;  /* this version's helper programs, and other versions' */
+} nb_disk_usage;
+
+/* What the home takes on its file system. Looks at every file of it, so it takes a moment. */
+NB_API int nb_runtime_disk_usage(nb_runtime *runtime, nb_disk_usage *ret_usage, nb_error *err);
+
 /* ------------------------------------------------------------------------------------------------------------- images */
 
 typedef struct nb_image_info {

@@ -242,6 +242,24 @@ json_t *json_of_info(const nb_info *info) {
     return end(&b);
 }
 
+static json_t *json_of_usage(const nb_usage *usage) {
+    json_builder b = begin();
+    add_count(&b, "count", usage->count);
+    add_count(&b, "active", usage->active);
+    add_count(&b, "size_bytes", usage->size_bytes);
+    add_count(&b, "reclaimable_bytes", usage->reclaimable_bytes);
+    return end(&b);
+}
+
+json_t *json_of_disk_usage(const nb_disk_usage *usage) {
+    json_builder b = begin();
+    add(&b, "images", json_of_usage(&usage->images));
+    add(&b, "boxes", json_of_usage(&usage->boxes));
+    add(&b, "blobs", json_of_usage(&usage->blobs));
+    add(&b, "cache", json_of_usage(&usage->cache));
+    return end(&b);
+}
+
 int json_print(json_t *take_value, FILE *to, nb_error *err) {
     if (!take_value)
         return nb_fail_oom(err);

@@ -10,6 +10,7 @@ import pytest
 import layout
 from layout import Tar
 from registry import FakeRegistry
+from test_lists import documented_keys
 
 
 @pytest.fixture(scope='module')
@@ -107,3 +108,20 @@ def test_image_prune_removes_what_has_lost_its_name(nb, homes, pulled, oci, busy
     nb.ok('rm', 'b')
     nb.ok('image', 'prune', '--all')
     assert names(nb) == [] and not [path for path in nb.files() if path.endswith('.ext4')]
+
+
+def test_system_df_counts_what_is_there(nb, pulled, image):
+    def usage():
+        return nb.json('system', 'df', '--format', 'json')
+    nb.ok('tag', pulled, 'again')
+    before = usage()
+    assert set(before) == {'images', 'boxes', 'blobs', 'cache'} and all(set(kind) == documented_keys('Disk usage') for kind in before.values())
+    assert (before['images']['count'], before['images']['active'], before['boxes']['count']) == (1, 0, 0)
+    assert before['images']['reclaimable_bytes'] == before['images']['size_bytes'] > 1 << 20
+    assert before['blobs']['size_bytes'] >= sum(layer['size'] for layer in image['layers'])
+    nb.ok('create', '--name', 'b', pulled)
+    nb.running_box(name='running')
+    after = usage()
+    assert (after['images']['count'], after['images']['active'], after['boxes']['count'], after['boxes']['active']) == (2, 2, 2, 1)
+    assert after['images']['reclaimable_bytes'] == 0 and 0 < after['boxes']['reclaimable_bytes'] < after['boxes']['size_bytes']
+    assert [line.split()[0] for line in nb.ok('system', 'df').lines] == ['TYPE', 'Images', 'Boxes', 'Blobs', 'Cache']
