@@ -9,8 +9,9 @@
  *
  *   The end: all that the leader wrote before it exited is in its pipes by the time the zygote has reaped it. So each stream is read
  *   for exactly as much as its pipe held then (FIONREAD), and beyond that until end of file or for EXEC_DRAIN_MS, whichever comes first: an
- *   orphan that keeps the pipe open delays nobody. Then the ends of the streams and EXITED go out, in this order. What an orphan
- *   writes later is read and dropped until end of file: it must not get SIGPIPE.
+ *   orphan that keeps the pipe open delays nobody. A terminal cannot say how much it holds, only whether it holds anything: it is read
+ *   until it is empty, which an orphan that writes for ever puts off by no more than TERMINAL_HELD_MAX_BYTES. Then the ends of the
+ *   streams and EXITED go out, in this order. What an orphan writes later is read and dropped until end of file: it must not get SIGPIPE.
  *
  * Not here: creating the process (zygote.c, spawn.c).
  */
@@ -26,6 +27,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +41,10 @@
 /* A window's worth: how often the process and we take turns is what a stream costs, above all where the processor is translated. Where the
  * kernel refuses, the usual 64 KiB must do. */
 #define EXEC_PIPE_BYTES ((int) WIRE_WINDOW_BYTES)
+
+/* Beyond what a terminal can hold: 4 KiB in its line discipline, and the kernel's buffers behind it, which are limited to 8 KiB and a little
+ * (drivers/tty/pty.c, tty_buffer_set_limit). FIONREAD counts the first alone. */
+#define TERMINAL_HELD_MAX_BYTES ((size_t) 64 << 10)
 
 /* A stream that could not be watched is looked at again after this. */
 #define EXEC_RETRY_MS 10
@@ -56,7 +62,7 @@ typedef struct out_stream {
     uint32_t channel;
     loop_fd watcher; /* there only while reading makes sense: a pipe that hangs up is always reported */
     wire_outflow flow;
-    size_t must_read; /* DRAINING: bytes the leader had written that we have not read yet */
+    size_t must_read; /* DRAINING: bytes the leader had written that we have not read yet; of a terminal, as many as it can have been */
 } out_stream;
 
 struct exec {
@@ -432,8 +438,16 @@ static void tell_exit(exec *e) {
     free_if_over(e);
 }
 
+/* poll(2) moves what is still on its way into the line discipline before it answers. */
+static bool terminal_is_empty(int fd) {
+    struct pollfd look = {.fd = fd, .events = POLLIN};
+    return poll(&look, 1, 0) == 0 || !(look.revents & POLLIN);
+}
+
 static bool out_is_drained(const exec *e, const out_stream *out) {
-    return out->fd < 0 || (out->must_read == 0 && !loop_timer_is_running(&e->drain));
+    if (out->fd < 0)
+        return true;
+    return !loop_timer_is_running(&e->drain) && (out->must_read == 0 || (e->tty && terminal_is_empty(out->fd)));
 }
 
 /* May free @e. */
@@ -454,7 +468,9 @@ void exec_ended(agent *a, const msg_ended *message) {
     e->end = *message;
     for (size_t i = 0; i < e->out_count; i++) {
         int waiting = 0;
-        if (e->out[i].fd >= 0 && ioctl(e->out[i].fd, FIONREAD, &waiting) == 0 && waiting > 0)
+        if (e->tty && e->out[i].fd >= 0)
+            e->out[i].must_read = TERMINAL_HELD_MAX_BYTES;
+        else if (e->out[i].fd >= 0 && ioctl(e->out[i].fd, FIONREAD, &waiting) == 0 && waiting > 0)
             e->out[i].must_read = (size_t) waiting;
         out_resume(&e->out[i]);
     }

@@ -3,6 +3,7 @@
  * test-agent.c - what the agent promises its host: processes, streams, terminals, ends
  */
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/size.h"
 #include "native.h"
 
@@ -20,6 +21,9 @@
 #include <stdarg.h>
 
 #include <cmocka.h>
+
+/* exec.c: EXEC_DRAIN_MS. */
+#define DRAIN_MS 250
 
 static int start_box(void **state) {
     *state = native_start(WIRE_SETUP_INIT);
@@ -362,6 +366,47 @@ static void an_interrupt_character_is_a_signal(void **state) {
     assert_int_equal(native_wait(n, id)->exit.signal, SIGINT);
 }
 
+/* Has a terminal's leader write this much beyond a client's window, and reads on only when the leader is long gone. What the terminal held
+ * beyond its line discipline's 4 KiB used to be dropped then. */
+static void read_late(native *n, const char *script, size_t bytes) {
+    char text[160];
+    (void) snprintf(text, sizeof(text), "head -c %zu /dev/zero; %s", bytes, script);
+    buf argv;
+    buf_init(&argv, WIRE_ARGV_MAX_BYTES);
+    assert_true(strv_add(&argv, "sh") && strv_add(&argv, "-c") && strv_add(&argv, text));
+    uint32_t id = native_spawn(n, (msg_spawn){.argv = strv_of(&argv), .spawn_flags = WIRE_SPAWN_TTY});
+    buf_done(&argv);
+    native_get(n, id)->hold = true;
+    uint32_t pid = native_wait_spawned(n, id)->pid;
+    (void) snprintf(text, sizeof(text), "while grep -q '^State:.[RSD]' /proc/%u/status 2>/dev/null; do sleep 0.05; done", pid);
+    assert_int_equal(native_wait(n, native_shell(n, text))->exit.code, 0);
+    for (uint64_t until = clock_monotonic_ms() + 3 * DRAIN_MS, now; (now = clock_monotonic_ms()) < until;)
+        (void) native_pump_for(n, (int) (until - now));
+    native_release(n, id);
+    native_exec *e = native_wait(n, id);
+    assert_int_equal(e->exit.code, 8);
+    assert_int_equal(e->received[0], bytes);
+    native_forget(n, id);
+}
+
+static void s21_a_terminal_is_read_to_its_end_however_late(void **state) {
+    native *n = *state;
+    for (size_t beyond = 0; beyond <= 11000; beyond += 5500) {
+        read_late(n, "exit 8", WIRE_WINDOW_BYTES + beyond);
+        read_late(n, "sleep 86407 & exit 8", WIRE_WINDOW_BYTES + beyond); /* the terminal stays open, and so has no end of file */
+    }
+}
+
+/* It would be read for ever. */
+static void s05_an_orphan_that_writes_to_a_terminal_for_ever_does_not_delay_the_end(void **state) {
+    native *n = *state;
+    msg_spawn request = {.argv = LIST("sh\0-c\0trap '' HUP; yes & echo out; exit 5\0"), .spawn_flags = WIRE_SPAWN_TTY};
+    uint32_t id = native_spawn(n, request);
+    native_get(n, id)->count_only = true;
+    assert_int_equal(native_wait(n, id)->exit.code, 5);
+    run_and_expect(n, "pkill yes; echo other", 0, "other\n");
+}
+
 /* ------------------------------------------------------------------------------------------------- the main command */
 
 static void the_main_command_is_pid_1_and_its_end_is_everybodys(void **state) {
@@ -455,6 +500,8 @@ int main(void) {
         TEST(a_terminal_has_its_size_and_is_told_a_new_one),
         TEST(a_terminal_passes_input_on_and_its_end),
         TEST(an_interrupt_character_is_a_signal),
+        TEST(s21_a_terminal_is_read_to_its_end_however_late),
+        TEST(s05_an_orphan_that_writes_to_a_terminal_for_ever_does_not_delay_the_end),
         TEST_MAIN(the_main_command_is_pid_1_and_its_end_is_everybodys),
         TEST_MAIN(a_main_command_that_cannot_run_says_why),
         TEST(an_init_reaps_orphans_and_is_not_the_main_command),
