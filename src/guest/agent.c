@@ -41,6 +41,9 @@
  * is born with 1,024. */
 #define AGENT_FDS_MAX (16 * AGENT_EXECS_MAX)
 
+/* Datagrams of the zygote that are worked off in one turn; what they give rise to goes to the host with one write. */
+#define AGENT_DATAGRAMS_A_TURN 64
+
 /* Killed processes are waited for this long, look by look, before the disk is unmounted under them. */
 #define SHUTDOWN_LOOK_MS 5
 #define SHUTDOWN_LOOKS_MAX 1000
@@ -168,8 +171,15 @@ static void on_zygote(loop_fd *watcher, uint32_t events) {
     agent *a = watcher->user;
     if (events & EPOLLOUT)
         exec_retry_creates(a);
-    if (events & (EPOLLIN | EPOLLHUP) && !take_from_zygote(a) && (errno == EPIPE || errno == ECONNRESET))
-        lose_zygote(a);
+    if (!(events & (EPOLLIN | EPOLLHUP)))
+        return;
+    for (unsigned i = 0; i < AGENT_DATAGRAMS_A_TURN; i++) {
+        if (take_from_zygote(a))
+            continue;
+        if (errno == EPIPE || errno == ECONNRESET)
+            lose_zygote(a);
+        return;
+    }
 }
 
 static void on_signal(loop_fd *watcher, uint32_t events) {

@@ -363,7 +363,7 @@ static void repeat_early_tree_signals(exec *e) {
 }
 
 static void tell_spawn_failed(agent *a, uint32_t id, unsigned step, int error) {
-    link_send(&a->link, wire_encode_spawn_failed, (&(msg_spawn_failed){.exec_id = id, .step = (uint8_t) step, .error = error}));
+    link_send_soon(&a->link, wire_encode_spawn_failed, (&(msg_spawn_failed){.exec_id = id, .step = (uint8_t) step, .error = error}));
 }
 
 /* Before CREATED: gives the exec up and frees it. Nobody waits for its process, which may be stuck in the kernel; what the zygote says of it
@@ -411,12 +411,8 @@ static void on_console_timeout(loop_timer *timer) {
 
 static void tell_exit(exec *e) {
     agent *a = e->agent;
-    /* Queued only: EXITED takes them along, and the port is written once instead of three times. */
-    bool queued = true;
-    for (size_t i = 0; i < e->out_count && link_is_open(&a->link); i++)
-        queued = queued && wire_frame_end(link_queue(&a->link), e->out[i].channel);
-    if (!queued)
-        link_flush(&a->link, false);
+    for (size_t i = 0; i < e->out_count; i++)
+        link_end_of_stream(&a->link, e->out[i].channel);
     bool oom = e->end.signal == SIGKILL && !e->timed_out && (e->out_of_memory || cgroup_take_oom_kill(&a->cgroup));
     msg_exited exited = {
         .exec_id = e->id,
@@ -427,7 +423,7 @@ static void tell_exit(exec *e) {
         .system_time_us = e->end.system_time_us,
         .max_rss_bytes = e->end.max_rss_bytes,
     };
-    link_send(&a->link, wire_encode_exited, &exited);
+    link_send_soon(&a->link, wire_encode_exited, &exited);
     e->state = EXEC_TOLD;
     loop_timer_stop(&e->drain);
     if (!e->timed_out)
@@ -655,7 +651,7 @@ void exec_created(agent *a, const msg_created *message) {
         return;
     e->state = EXEC_RUNNING;
     e->pid = (pid_t) message->pid;
-    link_send(&a->link, wire_encode_spawned, (&(msg_spawned){.exec_id = e->id, .pid = message->inner_pid}));
+    link_send_soon(&a->link, wire_encode_spawned, (&(msg_spawned){.exec_id = e->id, .pid = message->inner_pid}));
     repeat_early_tree_signals(e);
     if (e->timeout_ms > 0)
         loop_timer_start(&e->limit, e->timeout_ms);

@@ -66,11 +66,8 @@ static void map_options(int fd, msg_spawn *ret_options) {
         stop_at(WIRE_STEP_AGENT, EINVAL);
 }
 
-/* The zygote blocks signals and follows SIGCHLD; the user's program starts as from a shell. */
-static void reset_signals(void) {
-    struct sigaction standard = {.sa_handler = SIG_DFL};
-    for (int number = 1; number < NSIG; number++)
-        (void) sigaction(number, &standard, NULL); /* KILL and STOP refuse, and need none */
+/* The zygote blocks signals, but handles and ignores none: with this the user's program starts as from a shell. */
+static void unblock_signals(void) {
     sigset_t none;
     (void) sigemptyset(&none);
     (void) sigprocmask(SIG_SETMASK, &none, NULL);
@@ -156,8 +153,11 @@ static void set_limits(wire_bytes limits) {
 /* Root keeps the set that was asked for; any other user keeps nothing but may get the set back through a setuid program. */
 static void take_identity(const passwd_identity *identity, uint64_t mask) {
     for (int number = 0; number <= CAPABILITY_NUMBER_MAX; number++) {
-        if (!(mask >> number & 1) && prctl(PR_CAPBSET_DROP, number, 0, 0, 0) < 0 && errno != EINVAL) /* EINVAL: no such capability */
-            stop_at(WIRE_STEP_IDENTITY, errno);
+        if (mask >> number & 1 || prctl(PR_CAPBSET_DROP, number, 0, 0, 0) == 0)
+            continue;
+        if (errno == EINVAL) /* this kernel has none from here on */
+            break;
+        stop_at(WIRE_STEP_IDENTITY, errno);
     }
     gid_t groups[PASSWD_GROUPS_MAX];
     for (size_t i = 0; i < identity->group_count; i++)
@@ -239,7 +239,7 @@ _Noreturn void spawn_become(const spawn_descriptors *fds) {
     passwd_identity identity;
     report_fd = fds->report;
     map_options(fds->options, &options);
-    reset_signals();
+    unblock_signals();
     spawn_report started = {WIRE_STEP_NONE, (int32_t) getpid()};
     if (fd_write_all(report_fd, &started, sizeof(started)) < 0)
         _exit(1);

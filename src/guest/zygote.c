@@ -79,7 +79,9 @@ static struct zygote {
     int container_report;
     int container_orders; /* becomes the main command on a CREATE; -1 once used, or with an init */
     bool building;
-    bool unsent; /* a slot has something that the socket did not take */
+    bool unsent;      /* a slot has something that the socket did not take */
+    bool unreaped;    /* a child may have ended that nobody has looked at */
+    uint32_t watched; /* the events of the agent's socket that epoll was told of */
 } zygote;
 
 /* epoll data: a slot's number, or one of these. */
@@ -424,12 +426,15 @@ static bool end_slot(slot *s, const siginfo_t *end, const struct rusage *usage) 
 static void reap(void) {
     siginfo_t end = {0};
     struct rusage usage;
+    zygote.unreaped = false;
     /* libc's waitid() has no place for the usage */
     while (syscall(SYS_waitid, P_ALL, 0, &end, WEXITED | WNOHANG | WNOWAIT, &usage) == 0 && end.si_pid > 0) {
         pid_t pid = end.si_pid;
         slot *s = find_slot_by_pid(pid);
-        if (s && !end_slot(s, &end, &usage))
-            return; /* there is no room for more anyway */
+        if (s && !end_slot(s, &end, &usage)) {
+            zygote.unreaped = true; /* there is no room for more anyway */
+            return;
+        }
         if (pid == zygote.container && zygote.container_orders >= 0)
             zygote.container_orders = fd_close(zygote.container_orders);
         (void) waitpid(pid, NULL, 0);
@@ -442,9 +447,11 @@ static void deliver_all(void) {
     zygote.unsent = false;
     for (size_t i = 0; i < zygote.slots_used && !zygote.unsent; i++)
         deliver(&zygote.slots[i]);
-    if (!zygote.unsent)
+    if (!zygote.unsent && zygote.unreaped)
         reap();
-    (void) watch(zygote.agent, EPOLLIN | (zygote.unsent ? EPOLLOUT : 0), EPOLL_AGENT, EPOLL_CTL_MOD);
+    uint32_t wanted = EPOLLIN | (zygote.unsent ? EPOLLOUT : 0);
+    if (wanted != zygote.watched && watch(zygote.agent, wanted, EPOLL_AGENT, EPOLL_CTL_MOD) == 0)
+        zygote.watched = wanted;
 }
 
 static void handle_signal(const uint8_t *bytes, size_t length) {
@@ -492,6 +499,7 @@ static void on_signals(void) {
     struct signalfd_siginfo drop;
     while (read(zygote.signals, &drop, sizeof(drop)) > 0)
         ;
+    zygote.unreaped = true;
 }
 
 static _Noreturn void run(void) {
@@ -519,6 +527,9 @@ static _Noreturn void become_zygote(int socket) {
     (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
     /* Our memory and descriptors are in every child until it executes; the container's root must not get at them by ptrace. */
     (void) prctl(PR_SET_DUMPABLE, 0);
+    /* Once here, and not in each child. */
+    for (int number = 1; number < NSIG; number++)
+        (void) sigaction(number, &(struct sigaction){.sa_handler = SIG_DFL}, NULL); /* KILL and STOP refuse, and need none */
     sigset_t mask;
     (void) sigemptyset(&mask);
     (void) sigaddset(&mask, SIGCHLD);
@@ -530,7 +541,8 @@ static _Noreturn void become_zygote(int socket) {
     buf_init(&zygote.message, ZYGOTE_DATAGRAM_MAX_BYTES);
     /* The one allocation, before the first request. */
     if (zygote.signals < 0 || zygote.epoll < 0 || !buf_reserve(&zygote.message, ZYGOTE_DATAGRAM_MAX_BYTES) ||
-        watch(zygote.agent, EPOLLIN, EPOLL_AGENT, EPOLL_CTL_ADD) < 0 || watch(zygote.signals, EPOLLIN, EPOLL_SIGNALS, EPOLL_CTL_ADD) < 0)
+        watch(zygote.agent, zygote.watched = EPOLLIN, EPOLL_AGENT, EPOLL_CTL_ADD) < 0 ||
+        watch(zygote.signals, EPOLLIN, EPOLL_SIGNALS, EPOLL_CTL_ADD) < 0)
         _exit(1);
     run();
 }

@@ -5,9 +5,10 @@
  * Theory of operation
  *   Reading: each readiness reads up to LINK_READ_BYTES, and hands out every whole frame. A partial frame waits at the head
  *   of the buffer, which can hold the longest one.
- *   Writing: everything is appended to one queue and written at once as far as the descriptor takes it; the rest waits for EPOLLOUT. A write
- *   that fails is reported from a timer of the loop, so that no sender finds its link gone in the middle of its own work. It fails because the
- *   other side has closed; what that said before is still read first, for a request must not be lost with who made it.
+ *   Writing: everything is appended to one queue and written, at once or at the end of the loop's turn, as far as the descriptor takes
+ *   it; the rest waits for EPOLLOUT. A write that fails is reported from a timer of the loop, so that no sender finds its link gone in the middle of
+ *   its own work. It fails because the other side has closed; what that said before is still read first, for a request must not be lost with
+ *   who made it.
  */
 #include "link/link.h"
 
@@ -32,6 +33,7 @@
 
 static void on_ready(loop_fd *watcher, uint32_t events);
 static void on_fault(loop_timer *timer);
+static void on_writer(loop_timer *timer);
 
 int link_init(loop *l, link_end *end, int fd, enum wire_direction accepts, const link_handlers *handlers, void *user) {
     *end = (link_end){.loop = l, .fd = fd, .accepts = accepts, .handlers = handlers, .user = user};
@@ -39,6 +41,7 @@ int link_init(loop *l, link_end *end, int fd, enum wire_direction accepts, const
     buf_init(&end->out, LINK_QUEUE_MAX_BYTES);
     end->out.kept_bytes = LINK_QUEUE_RESERVE_BYTES;
     loop_timer_init(l, &end->fault, on_fault, end);
+    loop_timer_init(l, &end->writer, on_writer, end);
     /* What is said about a lack of memory needs none. */
     if (!buf_reserve(&end->out, LINK_QUEUE_RESERVE_BYTES) || fd_set_nonblock(fd, true) < 0 ||
         loop_fd_init(l, &end->watcher, fd, EPOLLIN, on_ready, end) < 0) {
@@ -51,6 +54,7 @@ int link_init(loop *l, link_end *end, int fd, enum wire_direction accepts, const
 
 void link_done(link_end *end) {
     loop_timer_done(&end->fault);
+    loop_timer_done(&end->writer);
     loop_fd_done(&end->watcher);
     if (end->loop)
         end->fd = fd_close(end->fd);
@@ -69,6 +73,7 @@ static void fail_later(link_end *end, const char *reason) {
 
 static void close_now(link_end *end, const char *why) {
     loop_timer_stop(&end->fault);
+    loop_timer_stop(&end->writer);
     loop_fd_done(&end->watcher);
     end->fd = fd_close(end->fd);
     end->handlers->on_closed(end, why);
@@ -108,6 +113,17 @@ void link_flush(link_end *end, bool queued) {
         update_events(end);
 }
 
+void link_flush_soon(link_end *end, bool queued) {
+    if (!queued)
+        link_flush(end, false);
+    else if (!loop_timer_is_running(&end->writer))
+        loop_timer_start(&end->writer, 0);
+}
+
+static void on_writer(loop_timer *timer) {
+    link_flush(timer->user, true);
+}
+
 bool link_has_room(link_end *end) {
     if (!link_is_open(end) || end->fault_reason)
         return false;
@@ -133,7 +149,7 @@ void link_data(link_end *end, uint32_t channel, const void *bytes, size_t length
 
 void link_end_of_stream(link_end *end, uint32_t channel) {
     if (link_is_open(end))
-        link_flush(end, wire_frame_end(&end->out, channel));
+        link_flush_soon(end, wire_frame_end(&end->out, channel));
 }
 
 void link_credit(link_end *end, uint32_t channel, uint32_t credit) {
@@ -144,12 +160,14 @@ void link_credit(link_end *end, uint32_t channel, uint32_t credit) {
 ssize_t link_data_from_fd(link_end *end, uint32_t channel, int fd, size_t max) {
     struct iovec parts[LINK_GATHER_FRAMES];
     int count = 0;
-    uint8_t *frames = wire_data_reserve(&end->out, LINK_GATHER_FRAMES * (size_t) WIRE_DATA_MAX_BYTES - WIRE_HEADER_BYTES);
+    /* Behind what waits for the end of the turn, room for all of them would make the queue outgrow what it keeps, time and again. */
+    int frames_max = buf_length(&end->out) == 0 ? LINK_GATHER_FRAMES : 1;
+    uint8_t *frames = wire_data_reserve(&end->out, (size_t) frames_max * (size_t) WIRE_DATA_MAX_BYTES - WIRE_HEADER_BYTES);
     if (!frames) {
         errno = ENOMEM;
         return -1;
     }
-    for (size_t left = max; count < LINK_GATHER_FRAMES && left > 0; count++) {
+    for (size_t left = max; count < frames_max && left > 0; count++) {
         size_t piece = left < LINK_GATHER_DATA_BYTES ? left : LINK_GATHER_DATA_BYTES;
         parts[count] = (struct iovec){frames + (size_t) count * WIRE_DATA_MAX_BYTES + WIRE_HEADER_BYTES, piece};
         left -= piece;

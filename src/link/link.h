@@ -51,7 +51,8 @@ struct link_end {
     void *user;
     bool greeted; /* the other side's HELLO has come */
     bool was_full;
-    loop_timer fault; /* reports a failed write from the loop, never from within the call that queued it */
+    loop_timer writer; /* due at the end of the turn: something is queued */
+    loop_timer fault;  /* reports a failed write from the loop, never from within the call that queued it */
     const char *fault_reason;
 };
 
@@ -66,15 +67,18 @@ static inline bool link_is_open(const link_end *end) {
 /* Whether stream data may be queued now; if not, on_room will tell. */
 bool link_has_room(link_end *end);
 
-/* Queue and try to write at once. Failures end the link through on_closed, from the loop. */
-void link_data(link_end *end, uint32_t channel, const void *bytes, size_t length); /* any length; cut into frames */
+/* Queues, to be written at the end of this turn of the loop, with all else that it brings forth: a port is slow for each write, not for each
+ * byte. Failures end the link through on_closed, from the loop. */
 void link_end_of_stream(link_end *end, uint32_t channel);
+/* Queue and try to write at once. */
+void link_data(link_end *end, uint32_t channel, const void *bytes, size_t length); /* any length; cut into frames */
 void link_credit(link_end *end, uint32_t channel, uint32_t credit);
 /* After queueing by hand: link_queue() is where to append whole frames, link_flush() starts writing them. */
 static inline buf *link_queue(link_end *end) {
     return &end->out;
 }
 void link_flush(link_end *end, bool queued);
+void link_flush_soon(link_end *end, bool queued);
 
 /* Reads a piece of a stream straight into the queue as data frames, at most @max bytes (cut to some 256 KiB): all with one call, because
  * a writer that waits for room in its pipe is woken by each. The result of readv(2); errno as there. */
@@ -86,6 +90,14 @@ ssize_t link_data_from_fd(link_end *end, uint32_t channel, int fd, size_t max);
         link_end *link_to = (end);                                                    \
         if (link_is_open(link_to))                                                    \
             link_flush(link_to, wire_control(link_queue(link_to), encoder, message)); \
+    } while (0)
+
+/* The same, written as link_end_of_stream() is. */
+#define link_send_soon(end, encoder, message)                                              \
+    do {                                                                                   \
+        link_end *link_to = (end);                                                         \
+        if (link_is_open(link_to))                                                         \
+            link_flush_soon(link_to, wire_control(link_queue(link_to), encoder, message)); \
     } while (0)
 
 /* Tries for at most @timeout_ms to write what is queued: for last words before a process ends. */
