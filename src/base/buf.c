@@ -77,6 +77,11 @@ void buf_consume(buf *b, size_t length) {
         buf_clear(b);
 }
 
+void buf_truncate(buf *b, size_t length) {
+    assert(length <= buf_length(b));
+    b->end = b->start + length;
+}
+
 void buf_clear(buf *b) {
     b->start = b->end = 0;
     if (b->capacity <= BUF_KEEP_BYTES)

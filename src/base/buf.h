@@ -47,6 +47,9 @@ bool buf_append(buf *b, const void *bytes, size_t length);
  * but for kept_bytes. */
 void buf_consume(buf *b, size_t length);
 
+/* Keeps the first @length bytes alone. */
+void buf_truncate(buf *b, size_t length);
+
 void buf_clear(buf *b);
 
 #endif

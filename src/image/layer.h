@@ -5,8 +5,8 @@
 #ifndef IMAGE_LAYER_H
 #define IMAGE_LAYER_H
 
-#include "image/tar.h"
 #include "image/tree.h"
+#include "tar/reader.h"
 
 /* Applies all entries up to the end of the archive.
  *

@@ -36,12 +36,8 @@
 #define IMAGE_XATTR_NAME_MAX_BYTES 255u
 /* Attributes of one file: more cannot fit into that block (16 bytes and a name each). */
 #define IMAGE_XATTRS_MAX 200u
-/* A PAX extended header: attributes, long names and a sparse map together. */
-#define IMAGE_TAR_HEADER_MAX_BYTES (8u << 20)
 /* Pieces of one file on the disk: an extent tree of two levels below the inode, 4 * 340 * 340. */
 #define IMAGE_EXTENTS_MAX 462400u
-/* Pieces of data in a sparse file: as many as its extents may be. */
-#define IMAGE_SPARSE_MAP_MAX IMAGE_EXTENTS_MAX
 /* Members of an archive that holds an image: blobs and a few documents. */
 #define IMAGE_ARCHIVE_MEMBERS_MAX 100000u
 /* The largest file that ext4 with 4 KiB blocks can describe: 2^32 - 1 blocks. */

@@ -12,7 +12,7 @@
 #include "base/size.h"
 #include "image/limits.h"
 #include "image/path.h"
-#include "image/tar.h"
+#include "tar/reader.h"
 
 #include <errno.h>
 #include <fcntl.h>

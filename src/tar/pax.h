@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tar-pax.h - the records of a PAX extended header, and the numbers in tar headers
+ * pax.h - the records of a PAX extended header, and the numbers in tar headers
  */
-#ifndef IMAGE_TAR_PAX_H
-#define IMAGE_TAR_PAX_H
+#ifndef TAR_PAX_H
+#define TAR_PAX_H
 
-#include "image/tar.h"
+#include "tar/reader.h"
 
 /* What the extended headers before an entry say about it. NULL and false: nothing. */
 typedef struct tar_extended {

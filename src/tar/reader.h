@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tar.h - reading tar archives: bytes in, entries out
+ * reader.h - reading tar archives: bytes in, entries out
  *
  * Knows ustar, PAX (POSIX.1-2008, pax, "pax Interchange Format") and GNU tar, sparse files of each included. Names are bytes and stay
  * as they are; what a C string cannot hold is refused.
  */
-#ifndef IMAGE_TAR_H
-#define IMAGE_TAR_H
+#ifndef TAR_READER_H
+#define TAR_READER_H
 
 #include "base/cleanup.h"
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tar-pax.c - the records of a PAX extended header, and the numbers in tar headers
+ * pax.c - the records of a PAX extended header, and the numbers in tar headers
  *
  * A record is "LENGTH KEY=VALUE\n", LENGTH counting all of it. Values of extended attributes are any bytes; the rest are C strings.
  * An empty value takes an earlier one back. Keys that nothing here needs are passed over, as POSIX asks.
  */
-#include "image/tar-pax.h"
+#include "tar/pax.h"
 
 #include "base/error.h"
-#include "image/limits.h"
+#include "tar/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -79,8 +79,8 @@ int tar_extended_add_piece(tar_extended *extended, tar_piece piece, nb_error *er
         return nb_fail(err, NB_E_IMAGE, 0, "read the map of a sparse file: its pieces overlap");
     if (extended->map_count == extended->map_capacity) {
         size_t capacity = extended->map_capacity ? extended->map_capacity * 2 : 16;
-        if (extended->map_count >= IMAGE_SPARSE_MAP_MAX)
-            return nb_fail(err, NB_E_IMAGE, 0, "read the map of a sparse file: it has more than %u pieces", IMAGE_SPARSE_MAP_MAX);
+        if (extended->map_count >= TAR_SPARSE_MAP_MAX)
+            return nb_fail(err, NB_E_IMAGE, 0, "read the map of a sparse file: it has more than %u pieces", TAR_SPARSE_MAP_MAX);
         tar_piece *map = reallocarray(extended->map, capacity, sizeof(*map));
         if (!map)
             return nb_fail_oom(err);
@@ -158,10 +158,10 @@ static int read_time(const record *r, tar_extended *extended, nb_error *err) {
 static int read_xattr(const record *r, tar_extended *extended, nb_error *err) {
     if (r->length == 0)
         return 0; /* POSIX: an empty value takes the keyword away; the engines' own reader does, and so no engine keeps such an attribute */
-    if (extended->xattr_count == IMAGE_XATTRS_MAX)
-        return nb_fail(err, NB_E_IMAGE, 0, "read a PAX header: more than %u extended attributes", IMAGE_XATTRS_MAX);
+    if (extended->xattr_count == TAR_XATTRS_MAX)
+        return nb_fail(err, NB_E_IMAGE, 0, "read a PAX header: more than %u extended attributes", TAR_XATTRS_MAX);
     if (!extended->xattrs) {
-        extended->xattrs = calloc(IMAGE_XATTRS_MAX, sizeof(*extended->xattrs));
+        extended->xattrs = calloc(TAR_XATTRS_MAX, sizeof(*extended->xattrs));
         if (!extended->xattrs)
             return nb_fail_oom(err);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tar.c - reading tar archives: bytes in, entries out
+ * reader.c - reading tar archives: bytes in, entries out
  *
  * Theory of operation
  *   An archive is a sequence of 512-byte blocks: a header, then its data padded to a whole block. Extended headers (PAX 'x', GNU 'L' and
@@ -12,12 +12,12 @@
  *
  *   Where archivers differ, what the engines' own reader takes is taken: links, devices and folders have no data whatever their size field
  *   says; a 'g' header changes nothing. */
-#include "image/tar.h"
+#include "tar/reader.h"
 
 #include "base/error.h"
 #include "base/size.h"
-#include "image/limits.h"
-#include "image/tar-pax.h"
+#include "tar/limits.h"
+#include "tar/pax.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -181,9 +181,9 @@ static uint64_t padding_of(uint64_t size) {
 
 /* Reads the data of an extended header into a block of its own, with a NUL after it. */
 static int read_header_data(tar_reader *r, uint64_t size, char **ret_bytes, nb_error *err) {
-    if (size > IMAGE_TAR_HEADER_MAX_BYTES)
+    if (size > TAR_EXTENDED_MAX_BYTES)
         return nb_fail(err, NB_E_IMAGE, 0, "read a tar archive: an extended header has %llu bytes, more than %u", (unsigned long long) size,
-                       IMAGE_TAR_HEADER_MAX_BYTES);
+                       TAR_EXTENDED_MAX_BYTES);
     CLEANUP(cleanup_free) char *bytes = malloc((size_t) size + 1);
     if (!bytes)
         return nb_fail_oom(err);

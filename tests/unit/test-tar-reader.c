@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * test-image-tar.c - tar archives, whole, in pieces and damaged
+ * test-tar-reader.c - tar archives, whole, in pieces and damaged
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "test-image-archive.h"
+#include "test-archive.h"
 
 #include <stdlib.h>
 
