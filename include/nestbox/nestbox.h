@@ -411,6 +411,31 @@ typedef struct nb_exit_status {
  * -NB_E_INVALID, -NB_E_EXHAUSTED (execs at once), -NB_E_PROTOCOL. Free the handle with nb_exec_free(). */
 NB_API int nb_exec_start(nb_box *box, const nb_exec_options *options, nb_exec **ret_exec, nb_error *err);
 
+typedef struct nb_copy_options {
+    size_t size;
+    bool follow;         /* out: a symbolic link at the path itself is what it points to */
+    bool keep_names;     /* in: every entry goes below the folder at the path, which must be there, under its own name */
+    bool keep_owners;    /* in: as the archive has them; otherwise everything is root's */
+    uint64_t timeout_ms; /* as of an exec; 0: none */
+} nb_copy_options;
+#define NB_COPY_OPTIONS_INIT \
+    { .size = sizeof(nb_copy_options) }
+
+/* Copies a file, or a folder with all that is in it, out of a running box: the exec's stdout is a tar archive (POSIX.1-2001, pax) whose first
+ * entry is the path's own, under its last component's name ("." for "/" and what ends in "/."). It runs in the container, as root, and
+ * needs no program of the image. On status 1 the last line of stderr says what failed, lines before it what was left out.
+ *
+ * @path     in the box; absolute
+ * @options  NULL: the defaults
+ * Errors as of nb_exec_start(). The handle is an exec's in every respect; freeing it ends the copy. */
+NB_API int nb_copy_out(nb_box *box, const char *path, const nb_copy_options *options, nb_exec **ret_exec, nb_error *err);
+
+/* Copies into a running box: nb_exec_write() feeds the exec a tar archive, nb_exec_close_stdin() ends it. Without keep_names the first entry goes
+ * where docker cp would put it: into the folder at @path under its own name, or to @path itself where no folder is there; and all entries must
+ * be within the first. What is there is replaced, but no folder by a file nor a file by a folder. An archive that breaks off leaves
+ * what came before, whole. Otherwise as nb_copy_out(). */
+NB_API int nb_copy_in(nb_box *box, const char *path, const nb_copy_options *options, nb_exec **ret_exec, nb_error *err);
+
 /* The exec's name in this run of its box, 12 characters; valid as long as the handle. */
 NB_API const char *nb_exec_id(const nb_exec *exec);
 

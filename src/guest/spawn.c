@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/size.h"
+#include "guest/copy.h"
 #include "guest/passwd.h"
 #include "wire/message.h"
 #include "wire/rlimits.h"
@@ -252,6 +253,11 @@ _Noreturn void spawn_become(const spawn_descriptors *fds) {
     else
         connect_streams(fds->streams);
     set_oom_score(options.oom_score_adj);
+    if (options.spawn_flags & WIRE_SPAWN_COPY) {
+        (void) umask(0);
+        (void) fd_close(report_fd); /* nothing of what follows can fail any more */
+        copy_become(options.argv);
+    }
     set_limits(options.limits);
     look_up_user(&options, &identity);
     /* A terminal or a pipe must be openable through /dev/stdout by who runs on it, as in Docker. */

@@ -94,21 +94,21 @@ static uint8_t spawn_flags(const nb_exec_options *o, const privileges *p) {
                       (p->no_new_privileges ? WIRE_SPAWN_NO_NEW_PRIVILEGES : 0));
 }
 
+int exec_begin(nb_box *box, const msg_spawn *spawn, nb_exec **ret_exec, nb_error *err) {
+    CLEANUP(cleanup_fd) int folder = box_open_folder(box->runtime, box->id, err);
+    if (folder < 0)
+        return folder;
+    CLEANUP(cleanup_fd) int socket = connect_box(folder, deadline_in(CONNECT_TIMEOUT_MS), err);
+    return socket < 0 ? socket : ask_for_exec(&socket, spawn, ret_exec, err);
+}
+
 static int start_exec(nb_box *box, const nb_exec_options *o, const box_record *record, nb_exec **ret_exec, nb_error *err) {
     exec_lists lists = {0};
     buf_init(&lists.argv, WIRE_ARGV_MAX_BYTES);
     buf_init(&lists.given, WIRE_ENV_MAX_BYTES);
     buf_init(&lists.env, WIRE_ENV_MAX_BYTES);
-    CLEANUP(cleanup_fd) int socket = -1;
     int result = make_lists(o, record, &lists, err);
-    if (result == 0)
-        result = box_open_folder(box->runtime, box->id, err);
-    if (result >= 0) {
-        int folder = result;
-        socket = result = connect_box(folder, deadline_in(CONNECT_TIMEOUT_MS), err);
-        (void) fd_close(folder);
-    }
-    if (result >= 0) {
+    if (result == 0) {
         msg_spawn spawn = {
             .spawn_flags = spawn_flags(o, &lists.privileges),
             .columns = o->columns ? o->columns : DEFAULT_COLUMNS,
@@ -125,13 +125,13 @@ static int start_exec(nb_box *box, const nb_exec_options *o, const box_record *r
             .cap_drop = lists.privileges.cap_drop,
             .limits = {buf_bytes(&lists.privileges.limits), buf_length(&lists.privileges.limits)},
         };
-        result = ask_for_exec(&socket, &spawn, ret_exec, err);
+        result = exec_begin(box, &spawn, ret_exec, err);
     }
     buf_done(&lists.argv);
     buf_done(&lists.given);
     buf_done(&lists.env);
     privileges_done(&lists.privileges);
-    return result < 0 ? result : 0;
+    return result;
 }
 
 int nb_exec_start(nb_box *box, const nb_exec_options *options, nb_exec **ret_exec, nb_error *err) {

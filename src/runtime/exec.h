@@ -26,6 +26,9 @@ typedef struct exec_beginning {
  * @fd  taken over, on failure too */
 int exec_handle_new(int fd, const exec_beginning *beginning, nb_exec **ret_exec, nb_error *err);
 
+/* Asks the running box's shim for what @spawn says and attaches to it. */
+int exec_begin(nb_box *box, const msg_spawn *spawn, nb_exec **ret_exec, nb_error *err);
+
 /* A handle of an exec that is over. */
 int exec_handle_ended(const msg_exec_info *info, nb_exec **ret_exec, nb_error *err);
 

@@ -186,9 +186,11 @@ static client *asker(const session *x) {
     return x->owner ? x->owner : x->watchers;
 }
 
-/* Its terminal's window was closed. */
+/* Its terminal's window was closed. A copy out has lost the only one that it was made for; a copy in is told by its stdin's end. */
 static void hang_up(const session *x) {
-    if (x->spawn_flags & WIRE_SPAWN_TTY)
+    if (x->spawn_flags & WIRE_SPAWN_COPY && !(x->spawn_flags & WIRE_SPAWN_STDIN))
+        link_send(&x->shim->agent, wire_encode_signal, (&(msg_signal){.exec_id = x->exec_id, .signal = SIGKILL, .whole_tree = 1}));
+    else if (x->spawn_flags & WIRE_SPAWN_TTY)
         link_send(&x->shim->agent, wire_encode_signal, (&(msg_signal){.exec_id = x->exec_id, .signal = SIGHUP}));
 }
 

@@ -69,6 +69,7 @@ enum {
     WIRE_SPAWN_MAKE_CWD = 1 << 2, /* the working directory is made where it is missing (main commands) */
     WIRE_SPAWN_NO_NEW_PRIVILEGES = 1 << 3,
     WIRE_SPAWN_DETACHED = 1 << 4, /* its client does not want its streams, only its end */
+    WIRE_SPAWN_COPY = 1 << 5,     /* no program: argv is an order to copy an archive in from stdin, or out to stdout */
 };
 
 enum {

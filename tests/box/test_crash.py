@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import subprocess
 import time
 
 import pytest
@@ -21,9 +22,14 @@ def gone(homes):
 def test_s11_a_killed_shim_or_machine_is_a_crash_and_the_box_starts_again(homes, nb, victim):
     box = nb.running_box()
     assert box.sh('echo v >/f; sync').code == 0
+    assert box.sh('head -c 20000000 /dev/zero >/large').code == 0
     waiting = [box.popen('sleep', '1000') for _ in range(4)]
-    wait_until('they run', lambda: box.sh('grep -lx sleep /proc/[0-9]*/comm | wc -l').text == '5')
+    copies = [nb.popen('cp', 'box:/large', '-'), nb.popen('cp', '-', 'box:/tmp', stdin=subprocess.PIPE)]
+    wait_until('they run', lambda: box.sh('grep -lx -e sleep -e copy /proc/[0-9]*/comm | wc -l').text == '7')
     os.kill(box.inspect()[victim], signal.SIGKILL)
+    for copy in copies:
+        result = nb.finish(copy, timeout=10)
+        assert result.code == 1 and result.err.startswith('nestbox: cp: '), result
     for client in waiting:
         result = box.finish(client, timeout=10)
         assert result.code == 125 and result.err.startswith('nestbox: exec: '), result
