@@ -221,7 +221,7 @@ static void a_call_that_fails_is_that_execs_own_trouble(void **state) {
 }
 
 /* The process opens its terminal, never hands it over, and stays alive. */
-static void a_terminal_that_is_never_handed_over_fails_its_exec_alone(void **state) {
+static void s22_a_terminal_that_is_never_handed_over_fails_its_exec_alone(void **state) {
     static const fault hang = {.role = FAULT_IN_CHILD, .call = FAULT_SENDMSG, .error = FAULT_HANG};
     native *n = native_start(WIRE_SETUP_INIT);
     msg_spawn request = {.argv = LIST("sh\0-c\0echo out; exit 4\0"), .spawn_flags = WIRE_SPAWN_TTY, .console_timeout_ms = 1500};
@@ -257,7 +257,7 @@ static void make_page(void) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_call_that_fails_is_that_execs_own_trouble),
-        cmocka_unit_test(a_terminal_that_is_never_handed_over_fails_its_exec_alone),
+        cmocka_unit_test(s22_a_terminal_that_is_never_handed_over_fails_its_exec_alone),
     };
     const char *why = native_prepare();
     make_page();

@@ -21,7 +21,7 @@
 
 /* ------------------------------------------------------------------------------------------------- events and waits */
 
-static void the_end_comes_after_the_last_output(void **state) {
+static void s01_the_end_comes_after_the_last_output(void **state) {
     for (int i = 0; i < 200; i++) {
         char script[64], text[16];
         (void) snprintf(script, sizeof(script), "echo %d; echo e%d >&2; exit %d", i, i, i % 256);
@@ -47,7 +47,7 @@ static void *wait_for_nine(void *user) {
     return nb_exec_wait(user, WAIT_MS, &status, NULL) == 0 && status.code == 9 && status.signal == 0 ? NULL : user;
 }
 
-static void eight_threads_that_wait_get_the_same_status_early_and_late(void **state) {
+static void s08_eight_threads_that_wait_get_the_same_status_early_and_late(void **state) {
     for (int round = 0; round < 10; round++) {
         nb_exec *exec = start("sleep 0.3; exit 9");
         for (int late = 0; late < 2; late++) {
@@ -119,7 +119,7 @@ static void a_descriptor_tells_an_event_loop_when_to_ask(void **state) {
     (void) close(loop);
 }
 
-static void an_exec_that_is_not_read_holds_up_no_other(void **state) {
+static void s04_an_exec_that_is_not_read_holds_up_no_other(void **state) {
     nb_exec *unread = start("head -c 5000000 /dev/zero; echo; exit 2");
     for (int i = 0; i < 5; i++)
         expect("echo other", 0, "other\n");
@@ -500,7 +500,7 @@ static void *embed(void *user) {
 }
 
 /* A program with children, a handler, a mask and threads of its own notices nothing. */
-static void the_embedder_notices_nothing(void **state) {
+static void s25_the_embedder_notices_nothing(void **state) {
     embedder *e = embedder_begin();
     nb_box_options options = NB_BOX_OPTIONS_INIT;
     nb_box *own = NULL;
@@ -565,7 +565,7 @@ static int use_without_streams(void) {
     return 0;
 }
 
-static void closed_standard_streams_and_a_deadly_sigpipe_are_survived(void **state) {
+static void s25_closed_standard_streams_and_a_deadly_sigpipe_are_survived(void **state) {
     int status;
     pid_t pid = fork();
     if (pid == 0)
@@ -574,7 +574,7 @@ static void closed_standard_streams_and_a_deadly_sigpipe_are_survived(void **sta
     assert_int_equal(status, 0);
 }
 
-static void a_machine_that_dies_is_told_to_all_who_wait(void **state) {
+static void s11_a_machine_that_dies_is_told_to_all_who_wait(void **state) {
     nb_box_info *info = NULL;
     nb_exit_status status = {.code = 77};
     nb_event event;
@@ -618,11 +618,11 @@ static void a_stopped_box_runs_nothing_and_starts_again(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_end_comes_after_the_last_output),
-        cmocka_unit_test(eight_threads_that_wait_get_the_same_status_early_and_late),
+        cmocka_unit_test(s01_the_end_comes_after_the_last_output),
+        cmocka_unit_test(s08_eight_threads_that_wait_get_the_same_status_early_and_late),
         cmocka_unit_test(a_wait_that_runs_out_loses_nothing),
         cmocka_unit_test(a_descriptor_tells_an_event_loop_when_to_ask),
-        cmocka_unit_test(an_exec_that_is_not_read_holds_up_no_other),
+        cmocka_unit_test(s04_an_exec_that_is_not_read_holds_up_no_other),
         cmocka_unit_test(a_stream_that_is_held_lets_the_other_pass_and_loses_nothing),
         cmocka_unit_test(the_end_waits_for_a_stream_that_is_held),
         cmocka_unit_test(writes_with_small_timeouts_lose_nothing),
@@ -639,9 +639,9 @@ int main(void) {
         cmocka_unit_test(bad_calls_are_errors_not_crashes),
         cmocka_unit_test(option_structs_of_other_versions_are_taken),
         cmocka_unit_test(a_home_is_open_twice_and_a_box_is_found_by_every_name),
-        cmocka_unit_test(the_embedder_notices_nothing),
-        cmocka_unit_test(closed_standard_streams_and_a_deadly_sigpipe_are_survived),
-        cmocka_unit_test(a_machine_that_dies_is_told_to_all_who_wait),
+        cmocka_unit_test(s25_the_embedder_notices_nothing),
+        cmocka_unit_test(s25_closed_standard_streams_and_a_deadly_sigpipe_are_survived),
+        cmocka_unit_test(s11_a_machine_that_dies_is_told_to_all_who_wait),
         cmocka_unit_test(a_stopped_box_runs_nothing_and_starts_again),
     };
     const char *why = find_obstacle();
