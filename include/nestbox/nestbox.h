@@ -352,6 +352,25 @@ NB_API void nb_box_info_free(nb_box_info *info);
 NB_API int nb_box_list_get(nb_runtime *runtime, nb_box_list **ret_list, nb_error *err);
 NB_API void nb_box_list_free(nb_box_list *list);
 
+/* What a running box uses. Totals count from its start. */
+typedef struct nb_box_stats {
+    uint64_t at_us;                      /* when it was measured, CLOCK_MONOTONIC of the host: for differences */
+    uint64_t commands_executed;          /* processes that were begun, the main command among them */
+    uint64_t exec_errors;                /* those that could not be */
+    uint64_t bytes_sent, bytes_received; /* of their stdin; of their stdout and stderr */
+    uint64_t cpu_time_us;                /* of all the box's processes, of its control group in the guest */
+    uint64_t memory_bytes;               /* the same, without cached files that could be dropped */
+    uint64_t memory_limit_bytes;         /* the box's */
+    uint32_t processes, processes_limit; /* 0: no limit */
+    uint32_t cpus;                       /* the box's processors */
+    uint64_t machine_cpu_time_us;        /* of QEMU, on the host */
+    uint64_t machine_memory_bytes;       /* resident */
+    uint64_t shim_memory_bytes;          /* resident, of the box's supervisor */
+} nb_box_stats;
+
+/* Measures a running box. Errors: -NB_E_STOPPED, -NB_E_BOX_GONE, -NB_E_TIMEOUT (the guest does not answer). */
+NB_API int nb_box_stats_get(nb_box *box, nb_box_stats *ret_stats, nb_error *err);
+
 typedef enum nb_log_kind {
     NB_LOG_MAIN = 0,    /* the main command's output */
     NB_LOG_CONSOLE = 1, /* the guest kernel's console, at most its last 1 MiB */

@@ -16,14 +16,15 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #define STAT_TEXT_SIZE 1024
-#define STAT_FIELD_STATE 3
-#define STAT_FIELD_START_TIME 22
+/* Fields of /proc/PID/stat, proc(5). */
+enum { STAT_STATE = 3, STAT_USER_TICKS = 14, STAT_SYSTEM_TICKS = 15, STAT_START_TICKS = 22, STAT_RESIDENT_PAGES = 24 };
 
-/* The state letter and start time. The command name in field 2 may hold anything, so fields are counted from its last ')'. */
-static int read_stat(pid_t pid, char *ret_state, uint64_t *ret_start_ticks) {
-    char path[64], text[STAT_TEXT_SIZE];
+/* Its text from the field STAT_STATE on. The command name in field 2 may hold anything, so fields are counted from its last ')'. */
+static int read_stat(pid_t pid, char text[STAT_TEXT_SIZE], const char **ret_fields) {
+    char path[64];
     (void) snprintf(path, sizeof(path), "/proc/%d/stat", (int) pid);
     CLEANUP(cleanup_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
@@ -31,44 +32,58 @@ static int read_stat(pid_t pid, char *ret_state, uint64_t *ret_start_ticks) {
             errno = ESRCH;
         return -1;
     }
-    ssize_t n = fd_read_full(fd, text, sizeof(text) - 1);
+    ssize_t n = fd_read_full(fd, text, STAT_TEXT_SIZE - 1);
     if (n < 0)
         return -1;
     text[n] = '\0';
-    char *at = strrchr(text, ')');
+    const char *at = strrchr(text, ')');
     if (!at || at[1] != ' ') {
         errno = EINVAL;
         return -1;
     }
-    at += 2;
-    *ret_state = *at;
-    for (int field = STAT_FIELD_STATE; field < STAT_FIELD_START_TIME; field++) {
-        at = strchr(at, ' ');
-        if (!at) {
-            errno = EINVAL;
-            return -1;
-        }
-        at++;
-    }
-    *ret_start_ticks = strtoull(at, NULL, 10);
+    *ret_fields = at + 2;
     return 0;
 }
 
+/* 0 where there are not so many. */
+static uint64_t field_number(const char *fields, int field) {
+    for (int at = STAT_STATE; at < field; at++) {
+        fields = strchr(fields, ' ');
+        if (!fields)
+            return 0;
+        fields++;
+    }
+    return strtoull(fields, NULL, 10);
+}
+
 int process_identify(pid_t pid, process_id *ret_id) {
-    char state;
-    uint64_t start_ticks;
-    if (read_stat(pid, &state, &start_ticks) < 0)
+    char text[STAT_TEXT_SIZE];
+    const char *fields;
+    if (read_stat(pid, text, &fields) < 0)
         return -1;
-    *ret_id = (process_id){pid, start_ticks};
+    *ret_id = (process_id){pid, field_number(fields, STAT_START_TICKS)};
+    return 0;
+}
+
+int process_measure(pid_t pid, process_usage *ret_usage) {
+    char text[STAT_TEXT_SIZE];
+    const char *fields;
+    if (read_stat(pid, text, &fields) < 0)
+        return -1;
+    uint64_t ticks = field_number(fields, STAT_USER_TICKS) + field_number(fields, STAT_SYSTEM_TICKS);
+    *ret_usage = (process_usage){
+        .cpu_time_us = ticks * 1000000u / (uint64_t) sysconf(_SC_CLK_TCK),
+        .memory_bytes = field_number(fields, STAT_RESIDENT_PAGES) * (uint64_t) sysconf(_SC_PAGESIZE),
+    };
     return 0;
 }
 
 bool process_is_alive(process_id id) {
-    char state;
-    uint64_t start_ticks;
-    if (id.pid <= 0 || read_stat(id.pid, &state, &start_ticks) < 0)
+    char text[STAT_TEXT_SIZE];
+    const char *fields;
+    if (id.pid <= 0 || read_stat(id.pid, text, &fields) < 0)
         return false;
-    return start_ticks == id.start_ticks && state != 'Z' && state != 'X';
+    return field_number(fields, STAT_START_TICKS) == id.start_ticks && *fields != 'Z' && *fields != 'X';
 }
 
 int process_open(pid_t pid) {

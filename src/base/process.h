@@ -21,6 +21,14 @@ int process_identify(pid_t pid, process_id *ret_id);
 /* Whether exactly that process is still there; a zombie counts as gone. */
 bool process_is_alive(process_id id);
 
+typedef struct process_usage {
+    uint64_t cpu_time_us;  /* user and system, all threads */
+    uint64_t memory_bytes; /* resident */
+} process_usage;
+
+/* What a process has taken so far, proc(5). 0, or -1 with errno. */
+int process_measure(pid_t pid, process_usage *ret_usage);
+
 /* pidfd_open(2), CLOEXEC; -1 with errno. */
 int process_open(pid_t pid);
 /* pidfd_send_signal(2); 0, or -1 with errno. */

@@ -260,6 +260,26 @@ json_t *json_of_disk_usage(const nb_disk_usage *usage) {
     return end(&b);
 }
 
+json_t *json_of_stats(const nb_box_info *box, const nb_box_stats *stats, double cpu_percent) {
+    json_builder b = begin();
+    add_string(&b, "id", box->id);
+    add_string(&b, "name", box->name);
+    add_count(&b, "commands_executed_total", stats->commands_executed);
+    add_count(&b, "exec_errors_total", stats->exec_errors);
+    add_count(&b, "bytes_sent_total", stats->bytes_sent);
+    add_count(&b, "bytes_received_total", stats->bytes_received);
+    add(&b, "cpu_percent", json_real((double) (int64_t) (cpu_percent * 100 + 0.5) / 100));
+    add_count(&b, "cpu_time_us", stats->cpu_time_us);
+    add_count(&b, "memory_bytes", stats->memory_bytes);
+    add_count(&b, "memory_limit_bytes", stats->memory_limit_bytes);
+    add_count(&b, "processes", stats->processes);
+    add_number(&b, "processes_limit", stats->processes_limit);
+    add_count(&b, "machine_cpu_time_us", stats->machine_cpu_time_us);
+    add_count(&b, "machine_memory_bytes", stats->machine_memory_bytes);
+    add_count(&b, "shim_memory_bytes", stats->shim_memory_bytes);
+    return end(&b);
+}
+
 int json_print(json_t *take_value, FILE *to, nb_error *err) {
     if (!take_value)
         return nb_fail_oom(err);

@@ -276,6 +276,7 @@ static int on_message(link_end *end, uint16_t id, const uint8_t *bytes, size_t l
     agent *a = end->user;
     msg_signal signal;
     msg_resize resize;
+    msg_measured measured;
     if (id == id_of_msg_setup)
         return handle_setup(a, bytes, length);
     if (id == id_of_msg_shutdown) {
@@ -291,6 +292,10 @@ static int on_message(link_end *end, uint16_t id, const uint8_t *bytes, size_t l
         return wire_decode_signal(bytes, length, &signal) < 0 ? -NB_E_PROTOCOL : exec_signal(a, &signal);
     case id_of_msg_resize:
         return wire_decode_resize(bytes, length, &resize) < 0 ? -NB_E_PROTOCOL : exec_resize(a, &resize);
+    case id_of_msg_measure:
+        measured = cgroup_measure(&a->cgroup);
+        link_send_soon(&a->link, wire_encode_measured, &measured);
+        return 0;
     default:
         return -NB_E_PROTOCOL;
     }

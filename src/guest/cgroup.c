@@ -248,3 +248,24 @@ bool cgroup_take_oom_kill(cgroup_box *box) {
     box->oom_kills_told++;
     return true;
 }
+
+static uint64_t read_number(int folder, const char *name) {
+    CLEANUP(cleanup_free) char *text = read_file(folder, name);
+    return text ? strtoull(text, NULL, 10) : 0;
+}
+
+static uint64_t read_key(int folder, const char *name, const char *key) {
+    CLEANUP(cleanup_free) char *text = read_file(folder, name);
+    return text ? find_key(text, key) : 0;
+}
+
+msg_measured cgroup_measure(const cgroup_box *box) {
+    if (box->fd < 0)
+        return (msg_measured){0};
+    uint64_t memory = read_number(box->fd, "memory.current"), files = read_key(box->fd, "memory.stat", "inactive_file");
+    return (msg_measured){
+        .cpu_time_us = read_key(box->fd, "cpu.stat", "usage_usec"),
+        .memory_bytes = memory > files ? memory - files : 0,
+        .pids = (uint32_t) read_number(box->fd, "pids.current"),
+    };
+}

@@ -8,6 +8,8 @@
 #ifndef GUEST_CGROUP_H
 #define GUEST_CGROUP_H
 
+#include "wire/message.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -45,6 +47,9 @@ void cgroup_kill(int fd);
 void cgroup_signal(int fd, int signal);
 /* What cannot be looked into counts as populated: a group is not to be used again, nor the box left, on a guess. */
 bool cgroup_is_populated(int fd);
+
+/* What all of the box's processes use. Without a group, nothing. */
+msg_measured cgroup_measure(const cgroup_box *box);
 
 /* Whether the kernel's out-of-memory killer has struck in the box once more than was told so far; each stroke is told once. */
 bool cgroup_take_oom_kill(cgroup_box *box);

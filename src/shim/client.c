@@ -2,7 +2,7 @@
  *
  * client.c - box.sock, and who has connected to it
  *
- * A connection is for one thing: a LAUNCH (the shim's first connection alone), one exec, an attachment, a LIST, a DETACH, or a STOP.
+ * A connection is for one thing: a LAUNCH (the shim's first connection alone), one exec, an attachment, a LIST, a DETACH, a STOP, or COUNTs.
  */
 #include "shim/client.h"
 
@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "shim/session.h"
+#include "shim/stats.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -33,6 +34,7 @@ struct client {
     client *next_watcher;
     bool used;   /* it has asked for its one thing */
     bool failed; /* FAILED was the answer, and is the last word */
+    bool awaits_stats;
 };
 
 static void client_free(client *c) {
@@ -78,6 +80,18 @@ void client_fail(client *c, const nb_error *why) {
         (&(msg_failed){.code = why->code, .error = why->system_errno, .message = wire_str(why->message), .hint = wire_str(why->hint)}));
 }
 
+void client_await_stats(client *c) {
+    c->awaits_stats = true;
+}
+
+void client_tell_stats(shim *s, const msg_counted *counted) {
+    for (client *c = s->clients; c; c = c->next) {
+        if (c->awaits_stats)
+            link_send(&c->link, wire_encode_counted, counted);
+        c->awaits_stats = false;
+    }
+}
+
 static void begin_exec(client *c, const msg_spawn *spawn) {
     shim *s = c->shim;
     nb_error why;
@@ -119,6 +133,10 @@ static int first_request(client *c, uint16_t id, const uint8_t *bytes, size_t le
     case id_of_msg_list:
         session_list(s, c);
         return 0;
+    case id_of_msg_count:
+        if (stats_ask(s, c, &why) < 0)
+            client_fail(c, &why);
+        return 0;
     case id_of_msg_detach:
         s->orders.launch.launch_flags |= WIRE_LAUNCH_DETACH;
         link_send(&c->link, wire_encode_attached, (&(msg_attached){0})); /* of no exec */
@@ -137,7 +155,7 @@ static int on_message(link_end *end, uint16_t id, const uint8_t *bytes, size_t l
     client *c = end->user;
     msg_signal signal;
     msg_resize resize;
-    if (!c->used)
+    if (!c->used || id == id_of_msg_count)
         return first_request(c, id, bytes, length);
     switch (id) {
     case id_of_msg_detach:
@@ -249,6 +267,12 @@ void client_listen_done(shim *s) {
 size_t client_end_flushed(shim *s) {
     for (client *c = s->clients, *next; c; c = next) {
         next = c->next;
+        if (c->awaits_stats) {
+            nb_error why;
+            (void) nb_fail(&why, NB_E_STOPPED, 0, "measure the box: it was stopped");
+            c->awaits_stats = false;
+            client_fail(c, &why);
+        }
         if (!c->session && buf_length(link_queue(&c->link)) == 0)
             client_free(c);
     }

@@ -200,6 +200,7 @@ int session_spawned(shim *s, const msg_spawned *message) {
         return -NB_E_PROTOCOL;
     x->state = SESSION_RUNNING;
     x->pid = message->pid;
+    s->counted.execs++;
     x->started_at_ms = clock_wall_ms();
     msg_begun begun = {.exec_id = x->exec_id, .pid = x->pid, .id = wire_str(x->id)};
     if (asker(x))
@@ -216,6 +217,7 @@ int session_spawn_failed(shim *s, const msg_spawn_failed *message) {
     if (!x || x->state != SESSION_BEGINNING)
         return -NB_E_PROTOCOL;
     bool was_main = is_main(x);
+    s->counted.exec_failures++;
     if (asker(x) && !was_main)
         link_send(client_link(asker(x)), wire_encode_spawn_failed, message);
     session_free(x);
@@ -529,6 +531,7 @@ int session_output(shim *s, uint32_t channel, const uint8_t *bytes, size_t lengt
     outlet *o = x ? outlet_of(x, channel) : NULL;
     if (!o || x->state != SESSION_RUNNING || o->ended || !wire_inflow_received(&o->inflow, length))
         return -NB_E_PROTOCOL;
+    s->counted.output_bytes += length;
     if (is_main(x) && piece_log_write(&s->main_log, o == &x->out[0] ? 1 : 2, bytes, length) < 0)
         log_warning(&s->log, "log: the main command's output cannot be kept any more, going on without: %m");
     if (length == 0) {
@@ -597,6 +600,7 @@ int session_input(client *owner, uint32_t channel, const uint8_t *bytes, size_t 
         return -NB_E_PROTOCOL;
     if (x->state == SESSION_ENDED)
         return 0;
+    x->shim->counted.input_bytes += length;
     if (length == 0)
         x->stdin_ended = true;
     else if (!buf_append(&x->stdin_queue, bytes, length))

@@ -20,6 +20,7 @@
 #include "base/process.h"
 #include "shim/client.h"
 #include "shim/session.h"
+#include "shim/stats.h"
 #include "wire/failure.h"
 
 #include <assert.h>
@@ -389,6 +390,7 @@ static int on_agent_message(link_end *end, uint16_t id, const uint8_t *bytes, si
         msg_spawned spawned;
         msg_spawn_failed spawn_failed;
         msg_exited exited;
+        msg_measured measured;
     } m;
     switch (id) {
     case id_of_msg_setup_done:
@@ -405,6 +407,8 @@ static int on_agent_message(link_end *end, uint16_t id, const uint8_t *bytes, si
         return wire_decode_spawn_failed(bytes, length, &m.spawn_failed) < 0 ? -NB_E_PROTOCOL : session_spawn_failed(s, &m.spawn_failed);
     case id_of_msg_exited:
         return wire_decode_exited(bytes, length, &m.exited) < 0 ? -NB_E_PROTOCOL : session_exited(s, &m.exited);
+    case id_of_msg_measured:
+        return wire_decode_measured(bytes, length, &m.measured) < 0 ? -NB_E_PROTOCOL : stats_measured(s, &m.measured);
     case id_of_msg_goodbye:
         if (s->state != SHIM_CLOSING)
             return -NB_E_PROTOCOL;

@@ -76,6 +76,8 @@ typedef struct shim {
     session *sessions;
     size_t session_count;     /* of those that have not ended */
     size_t kept_output_bytes; /* of execs that nobody is attached to */
+    msg_counted counted;      /* what stats.c adds to */
+    bool measuring;           /* the agent was asked */
     uint32_t next_exec_id;
     loop_fd server_watcher;
     loop_timer server_timer; /* descriptors were out: when box.sock is looked at again */

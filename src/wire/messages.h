@@ -160,6 +160,27 @@ enum wire_direction {
     F(u64, system_time_us, 0)                \
     F(u64, max_rss_bytes, 0)
 
+/* What the box's processes use, answered by MEASURED. cpu_time_us: since its start; memory_bytes: without what the kernel keeps of files and
+ * could drop at any time. */
+#define WIRE_MEASURE(F) F(u8, reserved, 0)
+#define WIRE_MEASURED(F) F(u64, cpu_time_us, 0) F(u64, memory_bytes, 0) F(u32, pids, 0)
+
+/* The same asked of the shim, which adds what it has counted since the box's start, and what machine and shim take of the host; answered by
+ * COUNTED. execs: processes begun, the main command among them; exec_failures: those that could not be. at_us: monotonic clock. */
+#define WIRE_COUNT(F) F(u8, reserved, 0)
+#define WIRE_COUNTED(F)             \
+    F(u64, at_us, 0)                \
+    F(u64, execs, 0)                \
+    F(u64, exec_failures, 0)        \
+    F(u64, input_bytes, 0)          \
+    F(u64, output_bytes, 0)         \
+    F(u64, cpu_time_us, 0)          \
+    F(u64, memory_bytes, 0)         \
+    F(u32, pids, 0)                 \
+    F(u64, machine_cpu_time_us, 0)  \
+    F(u64, machine_memory_bytes, 0) \
+    F(u64, shim_memory_bytes, 0)
+
 /* grace_ms UINT32_MAX: the box's own. The connection ends when the box has stopped. */
 #define WIRE_STOP(F) F(u32, grace_ms, 0)
 
@@ -286,6 +307,8 @@ enum wire_direction {
     M(msg_resize, wire_encode_resize, wire_decode_resize, 10, "RESIZE", TO_GUEST | TO_SHIM, WIRE_RESIZE)                               \
     M(msg_shutdown, wire_encode_shutdown, wire_decode_shutdown, 11, "SHUTDOWN", TO_GUEST, WIRE_SHUTDOWN)                               \
     M(msg_goodbye, wire_encode_goodbye, wire_decode_goodbye, 12, "GOODBYE", TO_HOST, WIRE_GOODBYE)                                     \
+    M(msg_measure, wire_encode_measure, wire_decode_measure, 13, "MEASURE", TO_GUEST, WIRE_MEASURE)                                    \
+    M(msg_measured, wire_encode_measured, wire_decode_measured, 14, "MEASURED", TO_HOST, WIRE_MEASURED)                                \
     M(msg_launch, wire_encode_launch, wire_decode_launch, 20, "LAUNCH", TO_SHIM, WIRE_LAUNCH)                                          \
     M(msg_launched, wire_encode_launched, wire_decode_launched, 21, "LAUNCHED", TO_CLIENT, WIRE_LAUNCHED)                              \
     M(msg_failed, wire_encode_failed, wire_decode_failed, 22, "FAILED", TO_CLIENT | TO_OWNER, WIRE_FAILED)                             \
@@ -297,6 +320,8 @@ enum wire_direction {
     M(msg_list, wire_encode_list, wire_decode_list, 28, "LIST", TO_SHIM, WIRE_LIST)                                                    \
     M(msg_listed, wire_encode_listed, wire_decode_listed, 29, "LISTED", TO_CLIENT, WIRE_LISTED)                                        \
     M(msg_exec_info, wire_encode_exec_info, wire_decode_exec_info, 31, "EXEC_INFO", TO_CLIENT | ON_DISK, WIRE_EXEC_INFO)               \
+    M(msg_count, wire_encode_count, wire_decode_count, 32, "COUNT", TO_SHIM, WIRE_COUNT)                                               \
+    M(msg_counted, wire_encode_counted, wire_decode_counted, 33, "COUNTED", TO_CLIENT, WIRE_COUNTED)                                   \
     M(msg_record, wire_encode_record, wire_decode_record, 30, "RECORD", ON_DISK, WIRE_RECORD)                                          \
     M(msg_import, wire_encode_import, wire_decode_import, 40, "IMPORT", TO_WORKER, WIRE_IMPORT)                                        \
     M(msg_progress, wire_encode_progress, wire_decode_progress, 41, "PROGRESS", TO_OWNER, WIRE_PROGRESS)                               \

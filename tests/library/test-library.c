@@ -603,11 +603,15 @@ static void a_stopped_box_runs_nothing_and_starts_again(void **state) {
     const char *word = "true";
     nb_exec_options options = NB_EXEC_OPTIONS_INIT;
     nb_exec *exec = NULL;
+    nb_box_stats stats;
     nb_error err;
     options.command = (nb_strings){&word, 1};
     MUST(nb_box_stop(box, 0, &problem));
     assert_int_equal(nb_exec_start(box, &options, &exec, &err), -NB_E_STOPPED);
     assert_int_equal(nb_box_detach(box, &err), -NB_E_STOPPED);
+    assert_int_equal(nb_box_stats_get(box, &stats, &err), -NB_E_STOPPED);
+    assert_int_equal(nb_copy_out(box, "/etc", NULL, &exec, &err), -NB_E_STOPPED);
+    assert_int_equal(nb_copy_in(box, "/etc", NULL, &exec, &err), -NB_E_STOPPED);
     MUST(nb_box_start(box, NULL, NULL, &problem));
     exec = start("sleep 86424");
     MUST(nb_box_stop(box, 0, &problem));

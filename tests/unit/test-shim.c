@@ -4,6 +4,7 @@
  */
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/size.h"
 #include "shim/client.h"
 #include "shim/session.h"
 #include "shim/shim.h"
@@ -431,6 +432,48 @@ static void a_connection_waits_while_descriptors_are_out(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_running, tear_down)
 
+static peer ask_for_stats(bench *b) {
+    peer p = connect_peer(b);
+    greet(b, &p);
+    say(b, &p, count, (&(msg_count){0}));
+    return p;
+}
+
+static void one_question_to_the_guest_serves_all_who_ask_for_stats(void **state) {
+    bench *b = *state;
+    peer peers[2] = {ask_for_stats(b), ask_for_stats(b)};
+    (void) hear(b, &b->guest, id_of_msg_measure);
+    say(b, &b->guest, measured, (&(msg_measured){.cpu_time_us = 5, .memory_bytes = 6, .pids = 7}));
+    for (size_t i = 0; i < ARRAY_LENGTH(peers); i++) {
+        msg_counted counted;
+        wire_bytes bytes = hear(b, &peers[i], id_of_msg_counted);
+        assert_int_equal(wire_decode_counted(bytes.at, bytes.length, &counted), 0);
+        assert_true(counted.cpu_time_us == 5 && counted.memory_bytes == 6 && counted.pids == 7);
+        assert_true(counted.machine_memory_bytes > 0 && counted.at_us > 0);
+    }
+    say(b, &peers[0], count, (&(msg_count){0})); /* a connection may ask again */
+    (void) hear(b, &b->guest, id_of_msg_measure);
+    say(b, &b->guest, measured, (&(msg_measured){0}));
+    (void) hear(b, &peers[0], id_of_msg_counted);
+    say(b, &b->guest, measured, (&(msg_measured){0}));
+    expect_breach(b, "an answer that nobody had asked for");
+    for (size_t i = 0; i < ARRAY_LENGTH(peers); i++)
+        peer_done(&peers[i]);
+}
+
+static void who_waits_for_stats_is_told_that_the_box_has_ended(void **state) {
+    bench *b = *state;
+    peer p = ask_for_stats(b);
+    (void) hear(b, &b->guest, id_of_msg_measure);
+    end_machine();
+    (void) client_end_flushed(&b->s);
+    assert_int_equal(hear_failed(b, &p), NB_E_STOPPED);
+    peer late = ask_for_stats(b);
+    assert_int_equal(hear_failed(b, &late), NB_E_STOPPED);
+    peer_done(&late);
+    peer_done(&p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(the_box_may_end_while_as_much_is_kept_as_is_ever_kept),
@@ -442,6 +485,8 @@ int main(void) {
         TEST(a_terminal_ends_with_one_stream),
         TEST(a_guest_that_takes_no_orders_is_not_given_more_than_fit),
         TEST(a_connection_waits_while_descriptors_are_out),
+        TEST(one_question_to_the_guest_serves_all_who_ask_for_stats),
+        TEST(who_waits_for_stats_is_told_that_the_box_has_ended),
         cmocka_unit_test_setup_teardown(a_main_command_that_fails_while_the_box_is_killed_changes_nothing, set_up, tear_down),
     };
     (void) sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
