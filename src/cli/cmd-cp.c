@@ -191,15 +191,15 @@ static int write_box(void *user, const void *bytes, size_t length, nb_error *err
         if (result == 0)
             return 0;
     }
-    return result < 0 ? result : nb_fail(err, NB_E_STORAGE, 0, "the copier in the box has ended");
+    if (result < 0)
+        return result;
+    /* It does not wait for what may follow the archive's end. */
+    return t->status.code == 0 ? 0 : nb_fail(err, NB_E_STORAGE, 0, "the copier in the box has ended");
 }
 
 static int pack_from_here(transfer *t, const char *source, const struct cp_args *args, nb_error *err) {
-    CLEANUP(tar_writer_freep) tar_writer *writer = tar_writer_new((tar_output){.write = write_box, .user = t});
-    if (!writer)
-        return nb_fail_oom(err);
-    int result = tar_pack(writer, source, &(tar_pack_options){.follow = args->follow, .on_notice = print_notice}, err);
-    return result == 0 ? tar_finish(writer, err) : result;
+    const tar_pack_options options = {.follow = args->follow, .on_notice = print_notice};
+    return tar_pack((tar_output){.write = write_box, .user = t}, source, &options, err);
 }
 
 static int pass_from_stdin(transfer *t, nb_error *err) {

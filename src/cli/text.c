@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * text.c - strings from outside (users, images, guests) made fit for a terminal or for JSON
- *
- * UTF-8 is checked by the table of the Unicode standard (3.9, table 3-7): no overlong forms, no surrogates, nothing above U+10FFFF.
  */
 #include "cli/text.h"
 
 #include "base/size.h"
+#include "base/utf8.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,35 +18,6 @@
 
 /* The longest that one byte of input becomes: "\u009b" for two bytes, "\xff" for one, U+FFFD for one. */
 #define GROWTH_MAX 4
-
-static bool is_tail(uint8_t byte, uint8_t low, uint8_t high) {
-    return byte >= low && byte <= high;
-}
-
-/* The length of the valid sequence at @at, NUL-terminated text; 0 where there is none. */
-static size_t sequence_length(const uint8_t *at) {
-    static const struct {
-        uint8_t first_low, first_high, second_low, second_high;
-        size_t length;
-    } forms[] = {
-        {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3},
-        {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-    };
-    if (at[0] < 0x80)
-        return 1;
-    for (size_t i = 0; i < ARRAY_LENGTH(forms); i++) {
-        if (!is_tail(at[0], forms[i].first_low, forms[i].first_high))
-            continue;
-        if (!is_tail(at[1], forms[i].second_low, forms[i].second_high))
-            return 0;
-        for (size_t k = 2; k < forms[i].length; k++) {
-            if (!is_tail(at[k], 0x80, 0xbf)) /* the NUL at the end is none, so nothing is read beyond it */
-                return 0;
-        }
-        return forms[i].length;
-    }
-    return 0;
-}
 
 static char *allocate_for(const char *text) {
     size_t bytes;
@@ -81,7 +51,7 @@ char *text_escape(const char *text) {
     if (!copy)
         return NULL;
     for (const uint8_t *at = (const uint8_t *) text; *at;) {
-        size_t length = sequence_length(at);
+        size_t length = utf8_length(at);
         to = escape_one(to, at, length);
         at += length ? length : 1;
     }
@@ -94,7 +64,7 @@ char *text_utf8(const char *text) {
     if (!copy)
         return NULL;
     for (const uint8_t *at = (const uint8_t *) text; *at;) {
-        size_t length = sequence_length(at);
+        size_t length = utf8_length(at);
         const void *from = length ? (const void *) at : REPLACEMENT;
         size_t bytes = length ? length : sizeof(REPLACEMENT) - 1;
         memcpy(to, from, bytes);
@@ -117,7 +87,7 @@ char *text_cut(const char *text, size_t width) {
         return strdup(text);
     const char *at = text;
     for (size_t shown = 0; shown + 1 < width; shown++)
-        at += sequence_length((const uint8_t *) at);
+        at += utf8_length((const uint8_t *) at);
     char *copy = NULL;
     if (asprintf(&copy, "%.*s" ELLIPSIS, (int) (at - text), text) < 0)
         return NULL;

@@ -45,14 +45,7 @@ static void tell(void *user, const char *sentence) {
 /* ----------------------------------------------------------------------------------------------------------------- out */
 
 static int copy_out(const char *path, bool follow, nb_error *err) {
-    tar_writer *writer = tar_writer_new((tar_output){.write = write_stdout});
-    if (!writer)
-        return nb_fail_oom(err);
-    int result = tar_pack(writer, path, &(tar_pack_options){.follow = follow, .on_notice = tell}, err);
-    if (result == 0)
-        result = tar_finish(writer, err);
-    tar_writer_free(writer);
-    return result;
+    return tar_pack((tar_output){.write = write_stdout}, path, &(tar_pack_options){.follow = follow, .on_notice = tell}, err);
 }
 
 /* ------------------------------------------------------------------------------------------------------------------ in */

@@ -5,9 +5,13 @@
 #include "image/layer.h"
 
 #include "base/error.h"
+#include "image/limits.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+
+static_assert(TAR_SPARSE_MAP_MAX <= IMAGE_EXTENTS_MAX, "a sparse file of an archive fits on the disk");
 
 #define WHITEOUT_PREFIX ".wh."
 #define WHITEOUT_OPAQUE ".wh..wh..opq"

@@ -5,6 +5,8 @@
 #ifndef IMAGE_LIMITS_H
 #define IMAGE_LIMITS_H
 
+#include "tar/limits.h"
+
 #include <stdint.h>
 
 /* Container engines stop at 127 layers (overlayfs): twice that. */
@@ -34,8 +36,8 @@
 /* A value of an extended attribute: it must fit into an inode's block of 4 KiB with its name (ext4 without ea_inode). */
 #define IMAGE_XATTR_VALUE_MAX_BYTES 4000u
 #define IMAGE_XATTR_NAME_MAX_BYTES 255u
-/* Attributes of one file: more cannot fit into that block (16 bytes and a name each). */
-#define IMAGE_XATTRS_MAX 200u
+/* Attributes of one file, from a folder as from an archive. */
+#define IMAGE_XATTRS_MAX TAR_XATTRS_MAX
 /* Pieces of one file on the disk: an extent tree of two levels below the inode, 4 * 340 * 340. */
 #define IMAGE_EXTENTS_MAX 462400u
 /* Members of an archive that holds an image: blobs and a few documents. */

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/size.h"
+#include "tar/buffered.h"
 #include "tar/place.h"
 
 #include <dirent.h>
@@ -32,6 +33,7 @@
 
 /* A folder stays open while what is in it is walked; a process is born with 1,024 descriptors. */
 #define DEPTH_MAX 500u
+#define BLOCK_BYTES 512u
 #define PIECE_BYTES ((size_t) 256 << 10)
 #define NAME_MAX_BYTES ((size_t) 64 << 10)
 /* A file in more pieces than this is written without its holes. */
@@ -73,6 +75,19 @@ static void notice(packer *p, const char *what) {
     (void) snprintf(sentence, sizeof(sentence), "'%.400s' was left out: %s", (const char *) buf_bytes(&p->name), what);
     if (p->options->on_notice)
         p->options->on_notice(p->options->user, sentence);
+}
+
+/* 0; 1: no archive can say this, it is left out; or a negative code. What was asked for by name is not left out. */
+static int put(packer *p, const tar_entry *entry) {
+    nb_error why = {0};
+    int result = tar_put(p->writer, entry, &why);
+    if (p->depth > 0 && (result == -NB_E_INVALID || result == -NB_E_EXHAUSTED)) {
+        notice(p, why.message);
+        return 1;
+    }
+    if (result < 0 && p->err)
+        *p->err = why;
+    return result;
 }
 
 /* ------------------------------------------------------------------------------------------------------------ attributes */
@@ -119,7 +134,7 @@ static int read_attributes(packer *p, int fd, tar_entry *entry) {
     return 0;
 }
 
-/* Where the file has data, as far as it can be asked; all of it counts as one piece where it has no holes. */
+/* Where the file has data, as far as it can be asked, in whole blocks of an archive. */
 static size_t find_pieces(packer *p, int fd, uint64_t size) {
     size_t count = 0;
     for (off_t at = 0; (uint64_t) at < size && count < PIECES_MAX;) {
@@ -129,8 +144,9 @@ static size_t find_pieces(packer *p, int fd, uint64_t size) {
         off_t hole = lseek(fd, data, SEEK_HOLE);
         if (hole < 0 || (uint64_t) data >= size)
             return hole < 0 ? 0 : count;
-        uint64_t end = (uint64_t) hole < size ? (uint64_t) hole : size;
-        p->map[count++] = (tar_piece){.offset = (uint64_t) data, .length = end - (uint64_t) data};
+        uint64_t begin = (uint64_t) data / BLOCK_BYTES * BLOCK_BYTES;
+        uint64_t end = ((uint64_t) hole + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+        p->map[count++] = (tar_piece){.offset = begin, .length = (end < size ? end : size) - begin};
         at = hole;
     }
     return count;
@@ -183,7 +199,7 @@ static int pack_file(packer *p, int fd, const struct stat *status) {
             entry.kind = TAR_HARD_LINK;
             entry.link = first;
             entry.size = 0;
-            return tar_put(p->writer, &entry, NULL, 0, p->err);
+            return put(p, &entry);
         }
     }
     int result = read_attributes(p, fd, &entry);
@@ -192,12 +208,15 @@ static int pack_file(packer *p, int fd, const struct stat *status) {
         count = find_pieces(p, fd, entry.size);
         entry.sparse = count < PIECES_MAX && (count > 0 || lseek(fd, 0, SEEK_DATA) < 0);
     }
-    if (!entry.sparse) {
+    if (entry.sparse) {
+        entry.map = p->map;
+        entry.map_count = count;
+    } else {
         p->map[0] = (tar_piece){.length = entry.size};
         count = entry.size > 0 ? 1 : 0;
     }
     if (result == 0)
-        result = tar_put(p->writer, &entry, entry.sparse ? p->map : NULL, entry.sparse ? count : 0, p->err);
+        result = put(p, &entry);
     for (size_t i = 0; i < count && result == 0; i++)
         result = write_piece(p, fd, p->map[i]);
     return result;
@@ -217,7 +236,8 @@ static int pack_children(packer *p, DIR *listing) {
         if (!buf_append(&p->name, child->d_name, strlen(child->d_name) + 1))
             return nb_fail_oom(p->err);
         result = pack_node(p, dirfd(listing), child->d_name, false);
-        if (result == 0) {
+        if (result >= 0) {
+            result = 0;
             buf_truncate(&p->name, length);
             if (!buf_append(&p->name, "", 1))
                 return nb_fail_oom(p->err);
@@ -237,11 +257,11 @@ static int pack_folder(packer *p, int fd, const struct stat *status) {
     entry.kind = TAR_FOLDER;
     int result = read_attributes(p, fd, &entry);
     if (result == 0)
-        result = tar_put(p->writer, &entry, NULL, 0, p->err);
+        result = put(p, &entry);
     DIR *listing = result == 0 ? fdopendir(fd) : NULL;
     if (!listing) {
         (void) fd_close(fd);
-        return result < 0 ? result : fail(p, "read the folder");
+        return result == 0 ? fail(p, "read the folder") : result;
     }
     result = ++p->depth > DEPTH_MAX ? nb_fail(p->err, NB_E_EXHAUSTED, 0, "pack folders deeper than %u within each other", DEPTH_MAX)
                                     : pack_children(p, listing);
@@ -259,7 +279,7 @@ static int pack_symbolic_link(packer *p, int folder, const char *name, const str
     tar_entry entry = describe(p, status);
     entry.kind = TAR_SYMBOLIC_LINK;
     entry.link = target;
-    return tar_put(p->writer, &entry, NULL, 0, p->err);
+    return put(p, &entry);
 }
 
 static int pack_special(packer *p, const struct stat *status) {
@@ -273,7 +293,7 @@ static int pack_special(packer *p, const struct stat *status) {
         entry.major = major(status->st_rdev);
         entry.minor = minor(status->st_rdev);
     }
-    return tar_put(p->writer, &entry, NULL, 0, p->err);
+    return put(p, &entry);
 }
 
 static int pack_node(packer *p, int folder, const char *name, bool follow) {
@@ -300,8 +320,8 @@ static int pack_node(packer *p, int folder, const char *name, bool follow) {
     return result;
 }
 
-int tar_pack(tar_writer *writer, const char *path, const tar_pack_options *options, nb_error *err) {
-    packer p = {.writer = writer, .options = options, .err = err, .path = path};
+int tar_pack(tar_output output, const char *path, const tar_pack_options *options, nb_error *err) {
+    packer p = {.options = options, .err = err, .path = path};
     char root[NAME_MAX + 1];
     size_t length = strlen(path);
     bool slash = length > 0 && (path[length - 1] == '/' || (length > 1 && strcmp(path + length - 2, "/.") == 0));
@@ -310,14 +330,24 @@ int tar_pack(tar_writer *writer, const char *path, const tar_pack_options *optio
     tar_place_base_name(path, root, sizeof(root));
     if (strcmp(root, "..") == 0)
         (void) snprintf(root, sizeof(root), "."); /* no name that anybody would take */
+    tar_buffered *buffered = calloc(1, sizeof(*buffered));
+    if (buffered)
+        buffered->to = output;
+    p.writer = tar_writer_new((tar_output){tar_buffered_write, buffered});
     p.piece = malloc(PIECE_BYTES);
     p.map = calloc(PIECES_MAX, sizeof(*p.map));
     p.xattr_names = malloc(XATTR_LIST_MAX_BYTES);
     int result = 0;
-    if (!p.piece || !p.map || !p.xattr_names || !buf_append(&p.name, root, strlen(root) + 1))
+    if (!buffered || !p.writer || !p.piece || !p.map || !p.xattr_names || !buf_append(&p.name, root, strlen(root) + 1))
         result = nb_fail_oom(err);
     else
         result = pack_node(&p, AT_FDCWD, path, options->follow || slash);
+    if (result == 0)
+        result = tar_finish(p.writer, err);
+    if (result == 0)
+        result = tar_buffered_flush(buffered, err);
+    tar_writer_free(p.writer);
+    free(buffered);
     buf_done(&p.name);
     buf_done(&p.xattr_values);
     free(p.piece);

@@ -16,13 +16,13 @@ typedef struct tar_pack_options {
     void *user;
 } tar_pack_options;
 
-/* Puts what is at @path into the archive, with all below it: kinds, permission bits, owners, times, extended attributes, hard links among them,
- * holes. Sockets are left out. A file that changes meanwhile gives as many bytes as it had at first.
+/* Writes an archive of what is at @path and all below it: kinds, permission bits, owners, times, extended attributes, hard links among them,
+ * holes. Sockets, and what no archive can say, are left out. A file that changes meanwhile gives as many bytes as it had at first.
  *
  * The first entry is that of @path itself, under its last component's name, or "." where that is "." or "/": "etc/", "etc/hosts". So the
  * receiver knows what it gets, and may give it another name.
  *
  * 0, or -NB_E_NOT_FOUND, -NB_E_STORAGE, -NB_E_PERMISSION, -NB_E_EXHAUSTED (too deep), -NB_E_NO_MEMORY, or what the writer's output returned. */
-int tar_pack(tar_writer *writer, const char *path, const tar_pack_options *options, nb_error *err);
+int tar_pack(tar_output output, const char *path, const tar_pack_options *options, nb_error *err);
 
 #endif

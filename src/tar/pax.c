@@ -8,12 +8,12 @@
 #include "tar/pax.h"
 
 #include "base/error.h"
+#include "tar/header.h"
 #include "tar/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define XATTR_PREFIX "SCHILY.xattr."
 #define NANOSECOND_DIGITS 9
 
 void tar_extended_done(tar_extended *extended) {
@@ -136,7 +136,7 @@ static int read_time(const record *r, tar_extended *extended, nb_error *err) {
     bool negative = r->value[0] == '-';
     const char *at = r->value + negative, *end = r->value + r->length;
     uint64_t seconds;
-    if (!tar_parse_decimal(at, end, &seconds, &at) || seconds > INT64_MAX)
+    if (!tar_parse_decimal(at, end, &seconds, &at) || seconds > (uint64_t) INT64_MAX + negative)
         return refuse(r, err);
     uint32_t nanoseconds = 0;
     if (at < end && *at == '.') {
@@ -148,9 +148,9 @@ static int read_time(const record *r, tar_extended *extended, nb_error *err) {
         for (; digits < NANOSECOND_DIGITS; digits++)
             nanoseconds *= 10;
     }
-    if (at != end)
+    if (at != end || (seconds > INT64_MAX && nanoseconds > 0))
         return refuse(r, err);
-    extended->mtime_s = negative ? -(int64_t) seconds - (nanoseconds > 0) : (int64_t) seconds;
+    extended->mtime_s = negative ? (int64_t) (0 - seconds - (nanoseconds > 0)) : (int64_t) seconds;
     extended->mtime_ns = negative && nanoseconds > 0 ? 1000000000u - nanoseconds : nanoseconds;
     return 0;
 }
@@ -166,7 +166,7 @@ static int read_xattr(const record *r, tar_extended *extended, nb_error *err) {
             return nb_fail_oom(err);
     }
     extended->xattrs[extended->xattr_count++] =
-        (tar_xattr){.name = r->key + strlen(XATTR_PREFIX), .value = (const uint8_t *) r->value, .length = r->length};
+        (tar_xattr){.name = r->key + strlen(TAR_XATTR_PREFIX), .value = (const uint8_t *) r->value, .length = r->length};
     return 0;
 }
 
@@ -236,7 +236,7 @@ static int read_record(const record *r, tar_extended *extended, nb_error *err) {
         return read_number(r, &extended->has_gid, &extended->gid, err);
     if (strcmp(r->key, "mtime") == 0)
         return read_time(r, extended, err);
-    if (strncmp(r->key, XATTR_PREFIX, strlen(XATTR_PREFIX)) == 0)
+    if (strncmp(r->key, TAR_XATTR_PREFIX, strlen(TAR_XATTR_PREFIX)) == 0)
         return read_xattr(r, extended, err);
     if (strncmp(r->key, "GNU.sparse.", strlen("GNU.sparse.")) == 0)
         return read_sparse(r, extended, err);

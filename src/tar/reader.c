@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/size.h"
+#include "tar/header.h"
 #include "tar/limits.h"
 #include "tar/pax.h"
 
@@ -23,26 +24,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_BYTES 512u
 #define BUFFER_BYTES ((size_t) 256 << 10)
 
-/* Field positions of a header. */
+/* Where GNU's own kind of sparse file has its map. */
 enum {
-    NAME_AT = 0,
-    NAME_BYTES = 100,
-    MODE_AT = 100,
-    UID_AT = 108,
-    GID_AT = 116,
-    SIZE_AT = 124,
-    MTIME_AT = 136,
-    CHECKSUM_AT = 148,
-    TYPE_AT = 156,
-    LINK_AT = 157,
-    MAGIC_AT = 257,
-    MAJOR_AT = 329,
-    MINOR_AT = 337,
-    PREFIX_AT = 345,
-    PREFIX_BYTES = 155,
     GNU_SPARSE_AT = 386,
     GNU_SPARSE_COUNT = 4,
     GNU_EXTENDED_AT = 482,
@@ -50,8 +35,6 @@ enum {
     GNU_MORE_SPARSE_COUNT = 21, /* in each extension block */
     GNU_MORE_EXTENDED_AT = 504,
 };
-#define SHORT_FIELD 8
-#define LONG_FIELD 12
 
 struct tar_reader {
     tar_input input;
@@ -61,8 +44,8 @@ struct tar_reader {
 
     tar_entry entry;
     tar_extended extended;
-    char name[PREFIX_BYTES + 1 + NAME_BYTES + 1];
-    char link[NAME_BYTES + 1];
+    char name[TAR_PREFIX_BYTES + 1 + TAR_NAME_BYTES + 1];
+    char link[TAR_NAME_BYTES + 1];
 
     uint64_t data_left; /* of the entry, in the archive */
     uint64_t padding;   /* after it */
@@ -147,43 +130,39 @@ static int pass_over(tar_reader *r, uint64_t length, nb_error *err) {
 
 /* The next block; NULL at the end of the input. */
 static int next_block(tar_reader *r, const uint8_t **ret_block, nb_error *err) {
-    int result = fill(r, BLOCK_BYTES, err);
+    int result = fill(r, TAR_BLOCK_BYTES, err);
     if (result < 0)
         return result;
     size_t held = r->end - r->start;
-    if (held > 0 && held < BLOCK_BYTES)
+    if (held > 0 && held < TAR_BLOCK_BYTES)
         return cut_short(err);
     *ret_block = held == 0 ? NULL : r->buffer + r->start;
     if (held > 0)
-        take(r, BLOCK_BYTES);
+        take(r, TAR_BLOCK_BYTES);
     return 0;
 }
 
 static bool is_zero(const uint8_t *block) {
-    static const uint8_t zeros[BLOCK_BYTES];
-    return memcmp(block, zeros, BLOCK_BYTES) == 0;
+    static const uint8_t zeros[TAR_BLOCK_BYTES];
+    return memcmp(block, zeros, TAR_BLOCK_BYTES) == 0;
 }
 
 /* Old archivers added the bytes as signed numbers. */
 static bool checksum_is_right(const uint8_t *block) {
     int64_t expected, with_sign = 0, without = 0;
-    for (size_t i = 0; i < BLOCK_BYTES; i++) {
-        bool own = i >= CHECKSUM_AT && i < CHECKSUM_AT + SHORT_FIELD;
+    for (size_t i = 0; i < TAR_BLOCK_BYTES; i++) {
+        bool own = i >= TAR_CHECKSUM_AT && i < TAR_CHECKSUM_AT + TAR_SHORT_FIELD;
         with_sign += own ? ' ' : (int8_t) block[i];
         without += own ? ' ' : block[i];
     }
-    return tar_parse_field(block + CHECKSUM_AT, SHORT_FIELD, &expected) && (expected == without || expected == with_sign);
-}
-
-static uint64_t padding_of(uint64_t size) {
-    return (BLOCK_BYTES - size % BLOCK_BYTES) % BLOCK_BYTES;
+    return tar_parse_field(block + TAR_CHECKSUM_AT, TAR_SHORT_FIELD, &expected) && (expected == without || expected == with_sign);
 }
 
 /* Reads the data of an extended header into a block of its own, with a NUL after it. */
 static int read_header_data(tar_reader *r, uint64_t size, char **ret_bytes, nb_error *err) {
-    if (size > TAR_EXTENDED_MAX_BYTES)
+    if (size > TAR_HEADER_MAX_BYTES)
         return nb_fail(err, NB_E_IMAGE, 0, "read a tar archive: an extended header has %llu bytes, more than %u", (unsigned long long) size,
-                       TAR_EXTENDED_MAX_BYTES);
+                       TAR_HEADER_MAX_BYTES);
     CLEANUP(cleanup_free) char *bytes = malloc((size_t) size + 1);
     if (!bytes)
         return nb_fail_oom(err);
@@ -200,7 +179,7 @@ static int read_header_data(tar_reader *r, uint64_t size, char **ret_bytes, nb_e
         done += now;
     }
     bytes[size] = '\0';
-    int result = pass_over(r, padding_of(size), err);
+    int result = pass_over(r, tar_padding(size), err);
     if (result == 0)
         *ret_bytes = take_ptr(&bytes);
     return result;
@@ -232,13 +211,13 @@ static void copy_field(char *to, const uint8_t *field, size_t size) {
 static void read_names(tar_reader *r, const uint8_t *block) {
     char *name = r->name;
     /* GNU's magic is "ustar " with two spaces, and its prefix field holds other things. */
-    if (memcmp(block + MAGIC_AT, "ustar", 6) == 0 && block[PREFIX_AT] != '\0') {
-        copy_field(name, block + PREFIX_AT, PREFIX_BYTES);
+    if (memcmp(block + TAR_MAGIC_AT, "ustar", 6) == 0 && block[TAR_PREFIX_AT] != '\0') {
+        copy_field(name, block + TAR_PREFIX_AT, TAR_PREFIX_BYTES);
         name += strlen(name);
         *name++ = '/';
     }
-    copy_field(name, block + NAME_AT, NAME_BYTES);
-    copy_field(r->link, block + LINK_AT, NAME_BYTES);
+    copy_field(name, block + TAR_NAME_AT, TAR_NAME_BYTES);
+    copy_field(r->link, block + TAR_LINK_AT, TAR_NAME_BYTES);
     r->entry.name = r->extended.sparse_name ? r->extended.sparse_name : r->extended.name ? r->extended.name : r->name;
     r->entry.link = r->extended.link ? r->extended.link : r->link;
 }
@@ -246,14 +225,14 @@ static void read_names(tar_reader *r, const uint8_t *block) {
 static int read_identity(tar_reader *r, const uint8_t *block, nb_error *err) {
     int64_t mode, uid, gid, mtime, major = 0, minor = 0;
     int result;
-    if ((result = number_field(block, MODE_AT, SHORT_FIELD, "mode", &mode, err)) < 0 ||
-        (result = number_field(block, UID_AT, SHORT_FIELD, "uid", &uid, err)) < 0 ||
-        (result = number_field(block, GID_AT, SHORT_FIELD, "gid", &gid, err)) < 0 ||
-        (result = number_field(block, MTIME_AT, LONG_FIELD, "mtime", &mtime, err)) < 0)
+    if ((result = number_field(block, TAR_MODE_AT, TAR_SHORT_FIELD, "mode", &mode, err)) < 0 ||
+        (result = number_field(block, TAR_UID_AT, TAR_SHORT_FIELD, "uid", &uid, err)) < 0 ||
+        (result = number_field(block, TAR_GID_AT, TAR_SHORT_FIELD, "gid", &gid, err)) < 0 ||
+        (result = number_field(block, TAR_MTIME_AT, TAR_LONG_FIELD, "mtime", &mtime, err)) < 0)
         return result;
     if ((r->entry.kind == TAR_CHARACTER_DEVICE || r->entry.kind == TAR_BLOCK_DEVICE) &&
-        ((result = number_field(block, MAJOR_AT, SHORT_FIELD, "devmajor", &major, err)) < 0 ||
-         (result = number_field(block, MINOR_AT, SHORT_FIELD, "devminor", &minor, err)) < 0))
+        ((result = number_field(block, TAR_MAJOR_AT, TAR_SHORT_FIELD, "devmajor", &major, err)) < 0 ||
+         (result = number_field(block, TAR_MINOR_AT, TAR_SHORT_FIELD, "devminor", &minor, err)) < 0))
         return result;
     const tar_extended *x = &r->extended;
     uint64_t owner = x->has_uid ? x->uid : (uint64_t) uid, group = x->has_gid ? x->gid : (uint64_t) gid;
@@ -276,11 +255,12 @@ static int read_identity(tar_reader *r, const uint8_t *block, nb_error *err) {
 
 /* GNU's old map: pairs in the header and in as many blocks after it as are needed. A pair of length and offset 0 is unused. */
 static int read_gnu_pieces(tar_reader *r, const uint8_t *at, unsigned count, nb_error *err) {
-    for (; count > 0; count--, at += 2 * LONG_FIELD) {
+    for (; count > 0; count--, at += 2 * TAR_LONG_FIELD) {
         int64_t offset, length;
         if (at[0] == '\0')
             return 0;
-        if (!tar_parse_field(at, LONG_FIELD, &offset) || !tar_parse_field(at + LONG_FIELD, LONG_FIELD, &length) || offset < 0 || length < 0)
+        if (!tar_parse_field(at, TAR_LONG_FIELD, &offset) || !tar_parse_field(at + TAR_LONG_FIELD, TAR_LONG_FIELD, &length) || offset < 0 ||
+            length < 0)
             return nb_fail(err, NB_E_IMAGE, 0, "read '%.200s': the map of the sparse file is malformed", r->entry.name);
         int result = tar_extended_add_piece(&r->extended, (tar_piece){(uint64_t) offset, (uint64_t) length}, err);
         if (result < 0)
@@ -291,7 +271,7 @@ static int read_gnu_pieces(tar_reader *r, const uint8_t *at, unsigned count, nb_
 
 static int read_gnu_sparse(tar_reader *r, const uint8_t *block, nb_error *err) {
     int64_t real_size;
-    int result = number_field(block, GNU_REAL_SIZE_AT, LONG_FIELD, "realsize", &real_size, err);
+    int result = number_field(block, GNU_REAL_SIZE_AT, TAR_LONG_FIELD, "realsize", &real_size, err);
     if (result < 0)
         return result;
     if (real_size < 0)
@@ -349,7 +329,7 @@ static int read_map_in_data(tar_reader *r, nb_error *err) {
     }
     if (result < 0)
         return result;
-    uint64_t padding = padding_of(start - r->data_left);
+    uint64_t padding = tar_padding(start - r->data_left);
     if (padding > r->data_left)
         return cut_short(err);
     r->data_left -= padding;
@@ -360,7 +340,7 @@ static int read_map_in_data(tar_reader *r, nb_error *err) {
 static int read_map(tar_reader *r, const uint8_t *block, nb_error *err) {
     tar_extended *x = &r->extended;
     int result = 0;
-    if (block[TYPE_AT] == 'S')
+    if (block[TAR_TYPE_AT] == 'S')
         result = read_gnu_sparse(r, block, err);
     else if (x->sparse_map_in_data || x->has_sparse_map) {
         r->entry.sparse = true;
@@ -383,12 +363,16 @@ static int read_map(tar_reader *r, const uint8_t *block, nb_error *err) {
     }
     if (total != r->data_left)
         return nb_fail(err, NB_E_IMAGE, 0, "read '%.200s': the map of the sparse file does not fit its data", r->entry.name);
+    if (r->entry.sparse) {
+        r->entry.map = r->map;
+        r->entry.map_count = r->map_count;
+    }
     return 0;
 }
 
 static bool kind_of(const uint8_t *block, const char *name, enum tar_kind *ret_kind) {
     size_t length = strlen(name);
-    switch (block[TYPE_AT]) {
+    switch (block[TAR_TYPE_AT]) {
     case '\0': /* before POSIX, a folder was a file with a slash at its end */
         *ret_kind = length > 0 && name[length - 1] == '/' ? TAR_FOLDER : TAR_FILE;
         return true;
@@ -421,12 +405,13 @@ static bool kind_of(const uint8_t *block, const char *name, enum tar_kind *ret_k
 
 /* Everything about the entry whose own header @block is. */
 static int read_entry(tar_reader *r, const uint8_t *block, uint64_t size, nb_error *err) {
-    uint8_t header[BLOCK_BYTES]; /* reading on moves the buffer */
+    uint8_t header[TAR_BLOCK_BYTES]; /* reading on moves the buffer */
     memcpy(header, block, sizeof(header));
     r->entry = (tar_entry){0};
     read_names(r, header);
     if (!kind_of(header, r->entry.name, &r->entry.kind))
-        return nb_fail(err, NB_E_IMAGE, 0, "read '%.200s' in a tar archive: its type 0x%02x is not known", r->entry.name, header[TYPE_AT]);
+        return nb_fail(err, NB_E_IMAGE, 0, "read '%.200s' in a tar archive: its type 0x%02x is not known", r->entry.name,
+                       header[TAR_TYPE_AT]);
     int result = read_identity(r, header, err);
     if (result < 0)
         return result;
@@ -434,7 +419,7 @@ static int read_entry(tar_reader *r, const uint8_t *block, uint64_t size, nb_err
         size = r->extended.size;
     bool has_data = r->entry.kind == TAR_FILE;
     r->data_left = has_data ? size : 0;
-    r->padding = has_data ? padding_of(size) : 0;
+    r->padding = has_data ? tar_padding(size) : 0;
     r->entry.size = r->data_left;
     if (has_data) {
         result = read_map(r, header, err);
@@ -451,19 +436,19 @@ static int read_header(tar_reader *r, const uint8_t *block, nb_error *err) {
     int64_t size;
     if (!checksum_is_right(block))
         return nb_fail(err, NB_E_IMAGE, 0, "read a tar archive: this is none, or it is damaged (a header's checksum is wrong)");
-    int result = number_field(block, SIZE_AT, LONG_FIELD, "size", &size, err);
+    int result = number_field(block, TAR_SIZE_AT, TAR_LONG_FIELD, "size", &size, err);
     if (result < 0)
         return result;
     if (size < 0)
         return nb_fail(err, NB_E_IMAGE, 0, "read a tar archive: the size of an entry is negative");
-    switch (block[TYPE_AT]) {
+    switch (block[TAR_TYPE_AT]) {
     case 'L':
         return read_long_name(r, (uint64_t) size, &r->extended.name, err);
     case 'K':
         return read_long_name(r, (uint64_t) size, &r->extended.link, err);
     case 'g': /* for all entries to come: comments in practice */
     case 'V': /* GNU: the name of the volume */
-        return pass_over(r, align_up((uint64_t) size, BLOCK_BYTES), err);
+        return pass_over(r, align_up((uint64_t) size, TAR_BLOCK_BYTES), err);
     case 'x':
     case 'X': { /* Solaris's letter for the same */
         char *records = NULL;

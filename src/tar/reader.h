@@ -9,6 +9,7 @@
 #define TAR_READER_H
 
 #include "base/cleanup.h"
+#include "tar/entry.h"
 
 #include <nestbox/error.h>
 
@@ -25,52 +26,14 @@ typedef struct tar_input {
     void *user;
 } tar_input;
 
-enum tar_kind {
-    TAR_FILE = 1,
-    TAR_HARD_LINK,
-    TAR_SYMBOLIC_LINK,
-    TAR_CHARACTER_DEVICE,
-    TAR_BLOCK_DEVICE,
-    TAR_FOLDER,
-    TAR_FIFO,
-};
-
-typedef struct tar_piece {
-    uint64_t offset, length;
-} tar_piece;
-
-typedef struct tar_xattr {
-    const char *name;
-    const uint8_t *value;
-    size_t length;
-} tar_xattr;
-
-/* Valid until the next tar_next(). */
-typedef struct tar_entry {
-    enum tar_kind kind;
-    const char *name;
-    const char *link; /* the target of either kind of link, otherwise empty */
-    uint32_t mode;    /* permission bits, 07777 */
-    uint32_t uid, gid;
-    int64_t mtime_s;
-    uint32_t mtime_ns;
-    uint32_t major, minor;
-    uint64_t size;   /* of the file, holes included */
-    uint64_t stored; /* of its data in the archive, which follows the position below */
-    uint64_t position;
-    const tar_xattr *xattrs;
-    size_t xattr_count;
-    bool sparse;
-} tar_entry;
-
 typedef struct tar_reader tar_reader;
 
 tar_reader *tar_reader_new(tar_input input); /* NULL: out of memory */
 void tar_reader_free(tar_reader *reader);
 CLEANUP_DEFINE(tar_reader, tar_reader_free)
 
-/* The next entry, passing over what is left of the one before. 1: an entry; 0: the end; -NB_E_IMAGE: no archive, damaged, cut short, or of
- * a kind that is not known; or what the input returned. */
+/* The next entry, valid until the call after this, passing over what is left of the one before. 1: an entry; 0: the end; -NB_E_IMAGE: no
+ * archive, damaged, cut short, or of a kind that is not known; or what the input returned. */
 int tar_next(tar_reader *reader, const tar_entry **ret_entry, nb_error *err);
 
 /* The next piece of the entry's data, at most one buffer; length 0 at the end. The bytes are valid until the next call. */

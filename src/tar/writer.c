@@ -3,316 +3,490 @@
  * writer.c - writing tar archives: entries in, bytes out
  *
  * Theory of operation
- *   All that is said about an entry (extended header, header, a sparse file's map) goes through one buffer, and small data with it, so that many
- *   small files do not mean many small writes; data that fills the buffer by itself is passed on as it is.
+ *   An entry is checked and planned first, then written: what cannot be said leaves the archive as it was. A plan is what goes into the
+ *   entry's own header (ustar) and what does not fit there, and so goes into a PAX header before it. An entry that ustar can describe has
+ *   no other header, so that most archives are read by everything that reads tar.
  *
- *   What ustar can say is said there alone. Names are bytes: those that fit are written as they are, whatever their encoding, as GNU tar
- *   does; a pax path is to be UTF-8, which a long name that is not UTF-8 breaks, but every reader of today takes it.
+ *   The length of a PAX header, and of a sparse file's map, stands before its first byte. Both are made twice from the entry, once to be
+ *   counted and once to be written through one block; nothing grows with what an entry has.
+ *
+ *   Names are bytes. ustar does not say in which encoding, and they go there as they are, ASCII or not; every reader gives them back so. A
+ *   PAX record is UTF-8 by definition. So one is used only for a name that does not fit, and says BINARY when that is not UTF-8: without it
+ *   libarchive calls the archive damaged. (GNU tar does not know the word, says so, and reads on.)
+ *
+ *   Sparse files are GNU's in version 1.0, the map in front of the data. The entry's name is in a record; the header has one that says what
+ *   this is to readers that know no such records, and that get map and data as a file. GNU tar begins each piece at a new block without
+ *   padding the one before, because its own pieces are whole blocks; so are ours, but for the last. And it gives a file that ends in a hole
+ *   its length by an empty piece at the end.
  */
 #include "tar/writer.h"
 
-#include "base/buf.h"
 #include "base/error.h"
+#include "base/size.h"
+#include "base/utf8.h"
+#include "tar/header.h"
+#include "tar/limits.h"
 
 #include <assert.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_BYTES 512u
-#define BUFFER_BYTES ((size_t) 64 << 10)
-#define RECORDS_MAX_BYTES ((size_t) 8 << 20)
+/* What octal digits in a field can say, with a NUL behind them. */
+#define SHORT_FIELD_MAX 07777777u
+#define LONG_FIELD_MAX UINT64_C(077777777777)
+/* What readers can: sizes are off_t with them. */
+#define SIZE_MAX_BYTES ((uint64_t) INT64_MAX)
+#define PERMISSIONS 07777u
+#define MAJOR_BITS 12
+#define MINOR_BITS 20
+#define NANOSECONDS_PER_SECOND 1000000000u
 
-/* ustar's fields: what fits into their octal digits. */
-#define ID_MAX 07777777u
-#define SIZE_MAX_BYTES UINT64_C(077777777777)
-#define TIME_MAX INT64_C(077777777777)
-#define NAME_BYTES 100u
-#define PREFIX_BYTES 155u
-
-struct header {
-    char name[NAME_BYTES], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], kind, link[NAME_BYTES], magic[6], version[2],
-        user[32], group[32], major[8], minor[8], prefix[PREFIX_BYTES], unused[12];
-};
-static_assert(sizeof(struct header) == BLOCK_BYTES, "POSIX.1-2008, pax, ustar header block");
+/* As Python's: what readers that take the header for a file make of it. */
+#define PAX_NAME "././@PaxHeader"
+#define PAX_MODE 0644u
+#define SPARSE_FOLDER "GNUSparseFile.0/"
 
 struct tar_writer {
     tar_output output;
-    buf out;
-    buf records; /* of the extended header in the making */
-    uint64_t left;
-    unsigned padding; /* behind the data that is left */
+    uint64_t data_left; /* of the entry */
+    size_t padding;     /* after it */
+    bool finished;
+    bool broken;                    /* the output failed: nobody knows where the archive ends */
+    uint8_t block[TAR_BLOCK_BYTES]; /* of a text on its way */
+    size_t block_used;
 };
+
+/* How an entry is said. */
+typedef struct plan {
+    const tar_entry *entry;
+    const char *slash;    /* what its name lacks: "/" or nothing */
+    size_t name_length;   /* with that */
+    size_t prefix_length; /* of the name, in the header's prefix field, the slash after it left out; 0: none */
+    bool name_in_record, link_in_record;
+    bool map_ends_short; /* an empty piece at the file's end is to be added */
+    uint64_t map_bytes;  /* before the data, with padding */
+    uint64_t data_bytes; /* of the file */
+    uint64_t pax_bytes;  /* of the records; 0: no PAX header */
+} plan;
 
 tar_writer *tar_writer_new(tar_output output) {
     tar_writer *w = calloc(1, sizeof(*w));
-    if (!w)
-        return NULL;
-    w->output = output;
-    buf_init(&w->out, RECORDS_MAX_BYTES + BUFFER_BYTES);
-    buf_init(&w->records, RECORDS_MAX_BYTES);
+    if (w)
+        w->output = output;
     return w;
 }
 
 void tar_writer_free(tar_writer *w) {
-    if (!w)
-        return;
-    buf_done(&w->out);
-    buf_done(&w->records);
     free(w);
 }
 
-/* ----------------------------------------------------------------------------------------------------------------- bytes */
-
-static int flush(tar_writer *w, nb_error *err) {
-    int result = buf_length(&w->out) > 0 ? w->output.write(w->output.user, buf_bytes(&w->out), buf_length(&w->out), err) : 0;
-    buf_clear(&w->out);
+static int emit(tar_writer *w, const void *bytes, size_t length, nb_error *err) {
+    int result = length > 0 ? w->output.write(w->output.user, bytes, length, err) : 0;
+    w->broken = w->broken || result < 0;
     return result;
 }
 
-static int add(tar_writer *w, const void *bytes, size_t length, nb_error *err) {
-    int result = buf_length(&w->out) + length > BUFFER_BYTES ? flush(w, err) : 0;
-    if (result < 0)
-        return result;
-    if (length >= BUFFER_BYTES)
-        return w->output.write(w->output.user, bytes, length, err);
-    return buf_append(&w->out, bytes, length) ? 0 : nb_fail_oom(err);
+static int emit_zeros(tar_writer *w, size_t length, nb_error *err) {
+    static const uint8_t zeros[2 * TAR_BLOCK_BYTES];
+    return emit(w, zeros, length, err);
 }
 
-static int add_zeros(tar_writer *w, size_t length, nb_error *err) {
-    static const uint8_t zeros[2 * BLOCK_BYTES];
-    return length > 0 ? add(w, zeros, length, err) : 0;
-}
+/* ---- text that is counted before it is written ---- */
 
-static unsigned padding_of(uint64_t length) {
-    return (unsigned) ((BLOCK_BYTES - length % BLOCK_BYTES) % BLOCK_BYTES);
-}
+typedef struct text {
+    tar_writer *writer; /* NULL: it is only counted */
+    uint64_t length;
+    int result;
+    nb_error *err;
+} text;
 
-/* --------------------------------------------------------------------------------------------------------------- records */
-
-/* "LENGTH KEY=VALUE\n", where LENGTH counts itself. */
-static bool add_record(tar_writer *w, const char *key, const void *value, size_t length) {
-    size_t rest = 1 + strlen(key) + 1 + length + 1, total = rest + 1;
-    char digits[24];
-    for (;;) {
-        size_t with_digits = rest + (size_t) snprintf(digits, sizeof(digits), "%zu", total);
-        if (with_digits == total)
-            break;
-        total = with_digits;
+static void text_add(text *t, const void *bytes, size_t length) {
+    const uint8_t *at = bytes;
+    tar_writer *w = t->writer;
+    t->length += length;
+    while (w && t->result == 0 && length > 0) {
+        size_t room = sizeof(w->block) - w->block_used, now = length < room ? length : room;
+        memcpy(w->block + w->block_used, at, now);
+        w->block_used += now;
+        at += now;
+        length -= now;
+        if (w->block_used == sizeof(w->block)) {
+            t->result = emit(w, w->block, sizeof(w->block), t->err);
+            w->block_used = 0;
+        }
     }
-    return buf_append(&w->records, digits, strlen(digits)) && buf_append(&w->records, " ", 1) &&
-           buf_append(&w->records, key, strlen(key)) && buf_append(&w->records, "=", 1) && buf_append(&w->records, value, length) &&
-           buf_append(&w->records, "\n", 1);
 }
 
-__attribute__((format(printf, 3, 4))) static bool add_printed(tar_writer *w, const char *key, const char *format, ...) {
-    char text[64];
-    va_list arguments;
-    va_start(arguments, format);
-    int length = vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
-    return add_record(w, key, text, (size_t) length);
+static void text_add_string(text *t, const char *string) {
+    text_add(t, string, strlen(string));
 }
 
-/* Seconds count from below, their fraction upwards; a decimal number's digits go away from zero. */
-static bool add_mtime(tar_writer *w, const tar_entry *entry) {
-    int64_t s = entry->mtime_s;
-    uint32_t ns = entry->mtime_ns;
-    bool negative = s < 0;
-    uint64_t whole = negative ? (uint64_t) - (s + 1) + 1 : (uint64_t) s;
-    if (negative && ns > 0) {
-        whole--;
-        ns = 1000000000u - ns;
-    }
-    if (ns == 0)
-        return add_printed(w, "mtime", "%s%" PRIu64, negative ? "-" : "", whole);
-    return add_printed(w, "mtime", "%s%" PRIu64 ".%09" PRIu32, negative ? "-" : "", whole, ns);
+static void text_add_number(text *t, uint64_t number, char end) {
+    char digits[sizeof("18446744073709551615") + 1];
+    int length = snprintf(digits, sizeof(digits), "%" PRIu64 "%c", number, end);
+    text_add(t, digits, (size_t) length);
 }
 
-static bool add_attributes(tar_writer *w, const tar_entry *entry) {
-    char key[512];
-    for (size_t i = 0; i < entry->xattr_count; i++) {
-        const tar_xattr *x = &entry->xattrs[i];
-        int length = snprintf(key, sizeof(key), "SCHILY.xattr.%s", x->name);
-        if (length >= (int) sizeof(key) || strchr(x->name, '='))
-            continue; /* Linux allows neither such a length, nor has anybody such a name */
-        if (!add_record(w, key, x->value, x->length))
-            return false;
-    }
-    return true;
+/* Fills the last block up. */
+static int text_end(text *t) {
+    static const uint8_t zeros[TAR_BLOCK_BYTES];
+    text_add(t, zeros, (size_t) tar_padding(t->length));
+    return t->result;
 }
 
-/* ---------------------------------------------------------------------------------------------------------------- header */
+/* ---- what can be said ---- */
 
-static void put_octal(char *field, size_t size, uint64_t value) {
-    (void) snprintf(field, size, "%0*" PRIo64, (int) size - 1, value);
+static int refuse(const tar_entry *entry, const char *why, nb_error *err) {
+    return nb_fail(err, NB_E_INVALID, 0, "write '%.200s' to a tar archive: %s", entry->name, why);
 }
 
-/* Into name, or prefix and name at a slash. False: it does not fit. */
-static bool put_name(struct header *h, const char *name) {
-    size_t length = strlen(name);
-    if (length <= NAME_BYTES) {
-        memcpy(h->name, name, length);
-        return true;
-    }
-    for (const char *slash = name + length - 1; slash > name; slash--) {
-        size_t prefix = (size_t) (slash - name), rest = length - prefix - 1;
-        if (*slash != '/' || rest == 0 || prefix > PREFIX_BYTES)
-            continue;
-        if (rest > NAME_BYTES)
-            return false;
-        memcpy(h->prefix, name, prefix);
-        memcpy(h->name, slash + 1, rest);
-        return true;
-    }
-    return false;
+static bool is_link(const tar_entry *entry) {
+    return entry->kind == TAR_HARD_LINK || entry->kind == TAR_SYMBOLIC_LINK;
 }
 
-static void put_checksum(struct header *h) {
-    const uint8_t *bytes = (const uint8_t *) h;
-    unsigned sum = 0;
-    memset(h->checksum, ' ', sizeof(h->checksum));
-    for (size_t i = 0; i < sizeof(*h); i++)
-        sum += bytes[i];
-    (void) snprintf(h->checksum, 7, "%06o", sum); /* six digits, NUL, space */
+static bool is_device(const tar_entry *entry) {
+    return entry->kind == TAR_CHARACTER_DEVICE || entry->kind == TAR_BLOCK_DEVICE;
 }
 
-static char kind_of(enum tar_kind kind) {
-    static const char kinds[] = {[TAR_FILE] = '0',         [TAR_HARD_LINK] = '1', [TAR_SYMBOLIC_LINK] = '2', [TAR_CHARACTER_DEVICE] = '3',
-                                 [TAR_BLOCK_DEVICE] = '4', [TAR_FOLDER] = '5',    [TAR_FIFO] = '6'};
-    return kinds[kind];
+static bool is_sparse(const tar_entry *entry) {
+    return entry->kind == TAR_FILE && entry->sparse;
 }
 
-static void begin_header(struct header *h, char kind, uint64_t size) {
-    *h = (struct header){.kind = kind, .magic = "ustar", .version = {'0', '0'}};
-    put_octal(h->size, sizeof(h->size), size <= SIZE_MAX_BYTES ? size : 0);
-}
-
-/* Writes the extended header, if there is something in it. */
-static int add_extended(tar_writer *w, nb_error *err) {
-    struct header h;
-    size_t length = buf_length(&w->records);
+static int check_names(const tar_entry *entry, nb_error *err) {
+    size_t length = strlen(entry->name);
     if (length == 0)
+        return refuse(entry, "it has no name", err);
+    if (entry->kind != TAR_FOLDER && entry->name[length - 1] == '/')
+        return refuse(entry, "with a slash at its end it would be read as a folder", err);
+    if (is_link(entry) && (!entry->link || entry->link[0] == '\0'))
+        return refuse(entry, "the link has no target", err);
+    return 0;
+}
+
+static int check_numbers(const tar_entry *entry, nb_error *err) {
+    if (entry->mode & ~PERMISSIONS)
+        return refuse(entry, "its mode is more than permissions", err);
+    if (entry->uid == UINT32_MAX || entry->gid == UINT32_MAX) /* "none" to the system */
+        return refuse(entry, "its owner is no valid user or group id", err);
+    if (entry->mtime_ns >= NANOSECONDS_PER_SECOND)
+        return refuse(entry, "its time has more nanoseconds than a second", err);
+    if (is_device(entry) && (entry->major >> MAJOR_BITS || entry->minor >> MINOR_BITS))
+        return refuse(entry, "its device number is beyond 12 and 20 bits", err);
+    return 0;
+}
+
+static int check_xattrs(const tar_entry *entry, nb_error *err) {
+    if (entry->xattr_count > TAR_XATTRS_MAX)
+        return nb_fail(err, NB_E_EXHAUSTED, 0, "write '%.200s' to a tar archive: %zu extended attributes, more than %u", entry->name,
+                       entry->xattr_count, TAR_XATTRS_MAX);
+    for (size_t i = 0; i < entry->xattr_count; i++) {
+        /* GNU tar writes %3D for it and reads that back; to all others that would be a part of the name. */
+        if (entry->xattrs[i].name[0] == '\0' || strchr(entry->xattrs[i].name, '='))
+            return refuse(entry, "an extended attribute with such a name cannot be in one", err);
+    }
+    return 0;
+}
+
+/* ---- the plan ---- */
+
+static void add_map(text *t, const plan *p) {
+    text_add_number(t, p->entry->map_count + p->map_ends_short, '\n');
+    for (size_t i = 0; i < p->entry->map_count; i++) {
+        text_add_number(t, p->entry->map[i].offset, '\n');
+        text_add_number(t, p->entry->map[i].length, '\n');
+    }
+    if (p->map_ends_short) {
+        text_add_number(t, p->entry->size, '\n');
+        text_add_number(t, 0, '\n');
+    }
+}
+
+static int plan_map(plan *p, nb_error *err) {
+    const tar_entry *entry = p->entry;
+    uint64_t end = 0;
+    for (size_t i = 0; i < entry->map_count; i++) {
+        const tar_piece *piece = &entry->map[i];
+        if (piece->length > 0 && p->data_bytes % TAR_BLOCK_BYTES != 0)
+            return refuse(entry, "a piece of its map that is not the last is not of whole blocks", err);
+        if (piece->offset < end || piece->offset > entry->size || piece->length > entry->size - piece->offset)
+            return refuse(entry, "the pieces of its map overlap, or go beyond its end", err);
+        end = piece->offset + piece->length;
+        p->data_bytes += piece->length; /* no overflow: they do not overlap */
+    }
+    p->map_ends_short = end < entry->size;
+    text counted = {0};
+    add_map(&counted, p);
+    p->map_bytes = align_up(counted.length, TAR_BLOCK_BYTES);
+    if (p->map_bytes > TAR_WRITTEN_HEADER_MAX_BYTES)
+        return nb_fail(err, NB_E_EXHAUSTED, 0, "write '%.200s' to a tar archive: the map of its %zu pieces has more than %u bytes",
+                       entry->name, entry->map_count, TAR_WRITTEN_HEADER_MAX_BYTES);
+    return p->data_bytes <= SIZE_MAX_BYTES - p->map_bytes ? 0 : refuse(entry, "it is too large", err);
+}
+
+static int plan_data(plan *p, nb_error *err) {
+    const tar_entry *entry = p->entry;
+    if (entry->kind != TAR_FILE)
         return 0;
-    begin_header(&h, 'x', length);
-    memcpy(h.name, "PaxHeaders/entry", sizeof("PaxHeaders/entry"));
-    put_octal(h.mode, sizeof(h.mode), 0644);
-    put_octal(h.uid, sizeof(h.uid), 0);
-    put_octal(h.gid, sizeof(h.gid), 0);
-    put_octal(h.mtime, sizeof(h.mtime), 0);
-    put_checksum(&h);
-    int result = add(w, &h, sizeof(h), err);
-    if (result == 0)
-        result = add(w, buf_bytes(&w->records), length, err);
-    return result == 0 ? add_zeros(w, padding_of(length), err) : result;
+    if (entry->size > SIZE_MAX_BYTES)
+        return refuse(entry, "it is too large", err);
+    if (is_sparse(entry))
+        return plan_map(p, err);
+    p->data_bytes = entry->size;
+    return 0;
 }
 
-/* Fills the header, and the records with what has no room in it. False: out of memory. */
-static bool describe(tar_writer *w, const tar_entry *entry, const char *name, uint64_t stored, struct header *h) {
-    begin_header(h, kind_of(entry->kind), stored);
-    bool good = put_name(h, name) || add_record(w, "path", name, strlen(name));
-    size_t link = entry->link ? strlen(entry->link) : 0;
-    memcpy(h->link, entry->link ? entry->link : "", link <= NAME_BYTES ? link : 0);
-    if (link > NAME_BYTES)
-        good = good && add_record(w, "linkpath", entry->link, link);
-    if (stored > SIZE_MAX_BYTES)
-        good = good && add_printed(w, "size", "%" PRIu64, stored);
-    if (entry->uid > ID_MAX)
-        good = good && add_printed(w, "uid", "%" PRIu32, entry->uid);
-    if (entry->gid > ID_MAX)
-        good = good && add_printed(w, "gid", "%" PRIu32, entry->gid);
-    bool plain_time = entry->mtime_ns == 0 && entry->mtime_s >= 0 && entry->mtime_s <= TIME_MAX;
-    if (!plain_time)
-        good = good && add_mtime(w, entry);
-    put_octal(h->mode, sizeof(h->mode), entry->mode & 07777);
-    put_octal(h->uid, sizeof(h->uid), entry->uid <= ID_MAX ? entry->uid : 0);
-    put_octal(h->gid, sizeof(h->gid), entry->gid <= ID_MAX ? entry->gid : 0);
-    put_octal(h->mtime, sizeof(h->mtime), entry->mtime_s < 0 || entry->mtime_s > TIME_MAX ? 0 : (uint64_t) entry->mtime_s);
-    put_octal(h->major, sizeof(h->major), entry->major & ID_MAX);
-    put_octal(h->minor, sizeof(h->minor), entry->minor & ID_MAX);
-    return good && add_attributes(w, entry);
+/* Into one field, or two with a slash between them that neither has, or into a record. */
+static void plan_names(plan *p) {
+    const char *name = p->entry->name;
+    size_t length = strlen(name);
+    p->slash = p->entry->kind == TAR_FOLDER && name[length - 1] != '/' ? "/" : "";
+    p->name_length = length + strlen(p->slash);
+    p->link_in_record = is_link(p->entry) && strlen(p->entry->link) > TAR_NAME_BYTES;
+    if (is_sparse(p->entry) || p->name_length <= TAR_NAME_BYTES)
+        return;
+    for (size_t i = p->name_length - TAR_NAME_BYTES - 1; i <= TAR_PREFIX_BYTES && i + 1 < p->name_length; i++) {
+        if (i > 0 && name[i] == '/') {
+            p->prefix_length = i;
+            return;
+        }
+    }
+    p->name_in_record = true;
 }
 
-/* ----------------------------------------------------------------------------------------------------------------- entries */
+/* ---- the PAX header ---- */
 
-/* The map of GNU's sparse format 1.0: decimal numbers, a line each, before the data. */
-static bool make_map(buf *map, uint64_t size, const tar_piece *pieces, size_t count) {
-    char line[64];
-    const tar_piece none = {.offset = size};
-    if (count == 0) {
-        pieces = &none;
-        count = 1;
-    }
-    int length = snprintf(line, sizeof(line), "%zu\n", count);
-    bool good = buf_append(map, line, (size_t) length);
-    for (size_t i = 0; i < count && good; i++) {
-        length = snprintf(line, sizeof(line), "%" PRIu64 "\n%" PRIu64 "\n", pieces[i].offset, pieces[i].length);
-        good = buf_append(map, line, (size_t) length);
-    }
-    static const char zeros[BLOCK_BYTES];
-    return good && buf_append(map, zeros, padding_of(buf_length(map)));
+/* "LENGTH KEY=VALUE\n", LENGTH counting its own digits too; the key in two parts, the value too. */
+typedef struct record {
+    const char *key, *more_key;
+    const void *value;
+    size_t length;
+    const char *more_value;
+} record;
+
+static void add_record(text *t, record r) {
+    uint64_t body = strlen(" =\n") + strlen(r.key) + strlen(r.more_key) + r.length + strlen(r.more_value), total = body, before;
+    do {
+        before = total;
+        total = body + (uint64_t) snprintf(NULL, 0, "%" PRIu64, before);
+    } while (total != before);
+    text_add_number(t, total, ' ');
+    text_add_string(t, r.key);
+    text_add_string(t, r.more_key);
+    text_add_string(t, "=");
+    text_add(t, r.value, r.length);
+    text_add_string(t, r.more_value);
+    text_add_string(t, "\n");
 }
 
-static int put_sparse(tar_writer *w, const tar_entry *entry, const tar_piece *pieces, size_t count, nb_error *err) {
-    struct header h;
-    buf map;
-    uint64_t data = 0;
-    for (size_t i = 0; i < count; i++)
-        data += pieces[i].length;
-    buf_init(&map, RECORDS_MAX_BYTES);
-    bool good = make_map(&map, entry->size, pieces, count) && add_printed(w, "GNU.sparse.major", "1") &&
-                add_printed(w, "GNU.sparse.minor", "0") && add_record(w, "GNU.sparse.name", entry->name, strlen(entry->name)) &&
-                add_printed(w, "GNU.sparse.realsize", "%" PRIu64, entry->size) &&
-                describe(w, entry, "GNUSparseFile/entry", buf_length(&map) + data, &h);
-    int result = good ? add_extended(w, err) : nb_fail_oom(err);
-    if (result == 0) {
-        put_checksum(&h);
-        result = add(w, &h, sizeof(h), err);
+static void add_string_record(text *t, const char *key, const char *value, const char *more_value) {
+    add_record(t, (record){.key = key, .more_key = "", .value = value, .length = strlen(value), .more_value = more_value});
+}
+
+static void add_number_record(text *t, const char *key, uint64_t number) {
+    char digits[sizeof("18446744073709551615")];
+    (void) snprintf(digits, sizeof(digits), "%" PRIu64, number);
+    add_string_record(t, key, digits, "");
+}
+
+/* Half a second before 1970 is second -1 and half a second, written -0.5. */
+static void add_time_record(text *t, int64_t seconds, uint32_t nanoseconds) {
+    char digits[sizeof("-9223372036854775808.999999999")];
+    bool negative = seconds < 0;
+    uint64_t whole = negative ? 0 - (uint64_t) seconds - (nanoseconds > 0) : (uint64_t) seconds;
+    uint32_t fraction = negative && nanoseconds > 0 ? NANOSECONDS_PER_SECOND - nanoseconds : nanoseconds;
+    int length = snprintf(digits, sizeof(digits), "%s%" PRIu64, negative ? "-" : "", whole);
+    if (fraction > 0)
+        (void) snprintf(digits + length, sizeof(digits) - (size_t) length, ".%09u", fraction);
+    add_string_record(t, "mtime", digits, "");
+}
+
+static bool time_fits(const tar_entry *entry) {
+    return entry->mtime_s >= 0 && (uint64_t) entry->mtime_s <= LONG_FIELD_MAX && entry->mtime_ns == 0;
+}
+
+static void add_records(text *t, const plan *p) {
+    const tar_entry *entry = p->entry;
+    bool name_recorded = p->name_in_record || is_sparse(entry);
+    if ((name_recorded && !utf8_is_valid(entry->name)) || (p->link_in_record && !utf8_is_valid(entry->link)))
+        add_string_record(t, "hdrcharset", "BINARY", "");
+    if (is_sparse(entry)) {
+        add_number_record(t, "GNU.sparse.major", 1);
+        add_number_record(t, "GNU.sparse.minor", 0);
+        add_string_record(t, "GNU.sparse.name", entry->name, "");
+        add_number_record(t, "GNU.sparse.realsize", entry->size);
     }
-    if (result == 0)
-        result = add(w, buf_bytes(&map), buf_length(&map), err);
-    buf_done(&map);
-    w->left = data;
-    w->padding = padding_of(data);
+    if (p->name_in_record)
+        add_string_record(t, "path", entry->name, p->slash);
+    if (p->link_in_record)
+        add_string_record(t, "linkpath", entry->link, "");
+    if (p->map_bytes + p->data_bytes > LONG_FIELD_MAX)
+        add_number_record(t, "size", p->map_bytes + p->data_bytes);
+    if (entry->uid > SHORT_FIELD_MAX)
+        add_number_record(t, "uid", entry->uid);
+    if (entry->gid > SHORT_FIELD_MAX)
+        add_number_record(t, "gid", entry->gid);
+    if (!time_fits(entry))
+        add_time_record(t, entry->mtime_s, entry->mtime_ns);
+    for (size_t i = 0; i < entry->xattr_count; i++)
+        add_record(t, (record){.key = TAR_XATTR_PREFIX,
+                               .more_key = entry->xattrs[i].name,
+                               .value = entry->xattrs[i].value,
+                               .length = entry->xattrs[i].length,
+                               .more_value = ""});
+}
+
+static int plan_pax(plan *p, nb_error *err) {
+    text counted = {0};
+    add_records(&counted, p);
+    p->pax_bytes = counted.length;
+    if (p->pax_bytes > TAR_WRITTEN_HEADER_MAX_BYTES)
+        return nb_fail(err, NB_E_EXHAUSTED, 0,
+                       "write '%.200s' to a tar archive: its names and extended attributes have %" PRIu64 " bytes, more than %u",
+                       p->entry->name, p->pax_bytes, TAR_WRITTEN_HEADER_MAX_BYTES);
+    return 0;
+}
+
+/* ---- headers ---- */
+
+/* 0 where the field cannot say it: a record does. */
+static void put_number(uint8_t *block, size_t at, int size, uint64_t number) {
+    uint64_t max = size == TAR_SHORT_FIELD ? SHORT_FIELD_MAX : LONG_FIELD_MAX;
+    (void) snprintf((char *) block + at, (size_t) size, "%0*" PRIo64, size - 1, number <= max ? number : 0);
+}
+
+static void put_sum(uint8_t *block) {
+    unsigned sum = 0;
+    memset(block + TAR_CHECKSUM_AT, ' ', TAR_SHORT_FIELD);
+    for (size_t i = 0; i < TAR_BLOCK_BYTES; i++)
+        sum += block[i];
+    (void) snprintf((char *) block + TAR_CHECKSUM_AT, TAR_SHORT_FIELD - 1, "%06o", sum); /* a NUL, and the last blank stays */
+}
+
+/* All but the names. @size is that of what follows in the archive. */
+static void put_fields(uint8_t *block, char type, const tar_entry *entry, uint64_t size) {
+    put_number(block, TAR_MODE_AT, TAR_SHORT_FIELD, entry->mode);
+    put_number(block, TAR_UID_AT, TAR_SHORT_FIELD, entry->uid);
+    put_number(block, TAR_GID_AT, TAR_SHORT_FIELD, entry->gid);
+    put_number(block, TAR_SIZE_AT, TAR_LONG_FIELD, size);
+    put_number(block, TAR_MTIME_AT, TAR_LONG_FIELD, entry->mtime_s >= 0 ? (uint64_t) entry->mtime_s : 0);
+    put_number(block, TAR_MAJOR_AT, TAR_SHORT_FIELD, is_device(entry) ? entry->major : 0);
+    put_number(block, TAR_MINOR_AT, TAR_SHORT_FIELD, is_device(entry) ? entry->minor : 0);
+    block[TAR_TYPE_AT] = (uint8_t) type;
+    memcpy(block + TAR_MAGIC_AT, "ustar\00000", 8); /* and the version, "00" */
+}
+
+static int write_pax(tar_writer *w, const plan *p, nb_error *err) {
+    static const tar_entry about = {.kind = TAR_FILE, .mode = PAX_MODE};
+    uint8_t block[TAR_BLOCK_BYTES] = PAX_NAME;
+    text records = {.writer = w, .err = err};
+    put_fields(block, 'x', &about, p->pax_bytes);
+    put_sum(block);
+    int result = emit(w, block, sizeof(block), err);
+    if (result < 0)
+        return result;
+    add_records(&records, p);
+    return text_end(&records);
+}
+
+static void put_name(uint8_t *block, const plan *p) {
+    const char *name = p->entry->name, *last = strrchr(name, '/');
+    char *field = (char *) block + TAR_NAME_AT;
+    if (is_sparse(p->entry)) {
+        size_t used = strlen(SPARSE_FOLDER);
+        last = last ? last + 1 : name;
+        memcpy(field, SPARSE_FOLDER, used);
+        memcpy(field + used, last, strnlen(last, TAR_NAME_BYTES - used));
+        return;
+    }
+    if (p->prefix_length > 0) {
+        memcpy(block + TAR_PREFIX_AT, name, p->prefix_length);
+        name += p->prefix_length + 1;
+    }
+    size_t used = strnlen(name, TAR_NAME_BYTES);
+    memcpy(field, name, used);
+    memcpy(field + used, p->slash, used < TAR_NAME_BYTES ? strlen(p->slash) : 0);
+}
+
+static int write_header(tar_writer *w, const plan *p, nb_error *err) {
+    static const char types[] = {
+        [TAR_FILE] = '0',         [TAR_HARD_LINK] = '1', [TAR_SYMBOLIC_LINK] = '2', [TAR_CHARACTER_DEVICE] = '3',
+        [TAR_BLOCK_DEVICE] = '4', [TAR_FOLDER] = '5',    [TAR_FIFO] = '6',
+    };
+    const tar_entry *entry = p->entry;
+    uint8_t block[TAR_BLOCK_BYTES] = {0};
+    put_name(block, p);
+    if (is_link(entry))
+        memcpy(block + TAR_LINK_AT, entry->link, strnlen(entry->link, TAR_NAME_BYTES));
+    put_fields(block, types[entry->kind], entry, p->map_bytes + p->data_bytes);
+    put_sum(block);
+    return emit(w, block, sizeof(block), err);
+}
+
+/* ---- the calls ---- */
+
+static int check_turn(const tar_writer *w, nb_error *err) {
+    if (w->broken)
+        return nb_fail(err, NB_E_INTERNAL, 0, "write a tar archive: an earlier part of it could not be written");
+    if (w->finished)
+        return nb_fail(err, NB_E_INTERNAL, 0, "write a tar archive: it has already ended");
+    return 0;
+}
+
+static int check_is_complete(const tar_writer *w, nb_error *err) {
+    int result = check_turn(w, err);
+    if (result == 0 && w->data_left > 0)
+        return nb_fail(err, NB_E_INTERNAL, 0, "write a tar archive: its last entry lacks %" PRIu64 " bytes", w->data_left);
     return result;
 }
 
-int tar_put(tar_writer *w, const tar_entry *entry, const tar_piece *map, size_t map_count, nb_error *err) {
-    struct header h;
-    if (w->left > 0)
-        return nb_fail(err, NB_E_INTERNAL, 0, "the archive's last file is %" PRIu64 " bytes short", w->left);
-    if (entry->name[0] == '\0')
-        return nb_fail(err, NB_E_INVALID, 0, "an archive's entry has to have a name");
-    buf_clear(&w->records);
-    if (entry->kind == TAR_FILE && entry->sparse)
-        return put_sparse(w, entry, map, map_count, err);
-    uint64_t size = entry->kind == TAR_FILE ? entry->size : 0;
-    int result = describe(w, entry, entry->name, size, &h) ? add_extended(w, err) : nb_fail_oom(err);
-    if (result < 0)
+int tar_put(tar_writer *w, const tar_entry *entry, nb_error *err) {
+    plan p = {.entry = entry};
+    int result;
+    assert(entry->kind >= TAR_FILE && entry->kind <= TAR_FIFO);
+    if ((result = check_is_complete(w, err)) < 0 || (result = check_names(entry, err)) < 0 || (result = check_numbers(entry, err)) < 0 ||
+        (result = check_xattrs(entry, err)) < 0 || (result = plan_data(&p, err)) < 0)
         return result;
-    put_checksum(&h);
-    w->left = size;
-    w->padding = padding_of(size);
-    return add(w, &h, sizeof(h), err);
+    plan_names(&p);
+    if ((result = plan_pax(&p, err)) < 0)
+        return result;
+    if (p.pax_bytes > 0 && (result = write_pax(w, &p, err)) < 0)
+        return result;
+    if ((result = write_header(w, &p, err)) < 0)
+        return result;
+    if (p.map_bytes > 0) {
+        text map = {.writer = w, .err = err};
+        add_map(&map, &p);
+        if ((result = text_end(&map)) < 0)
+            return result;
+    }
+    w->data_left = p.data_bytes;
+    w->padding = (size_t) tar_padding(p.data_bytes);
+    return 0;
 }
 
 int tar_write(tar_writer *w, const void *bytes, size_t length, nb_error *err) {
-    if (length > w->left)
-        return nb_fail(err, NB_E_INTERNAL, 0, "more data than the archive's header promised");
-    int result = add(w, bytes, length, err);
-    w->left -= length;
-    if (result < 0 || w->left > 0)
+    int result = check_turn(w, err);
+    if (result < 0)
         return result;
-    result = add_zeros(w, w->padding, err);
+    if (length > w->data_left)
+        return nb_fail(err, NB_E_INTERNAL, 0, "write a tar archive: %zu bytes more, where its last entry lacks %" PRIu64, length,
+                       w->data_left);
+    result = emit(w, bytes, length, err);
+    if (result < 0)
+        return result;
+    w->data_left -= length;
+    if (w->data_left > 0)
+        return 0;
+    result = emit_zeros(w, w->padding, err);
     w->padding = 0;
     return result;
 }
 
 int tar_finish(tar_writer *w, nb_error *err) {
-    if (w->left > 0)
-        return nb_fail(err, NB_E_INTERNAL, 0, "the archive's last file is %" PRIu64 " bytes short", w->left);
-    int result = add_zeros(w, (size_t) 2 * BLOCK_BYTES, err);
-    return result == 0 ? flush(w, err) : result;
+    int result = check_is_complete(w, err);
+    if (result < 0)
+        return result;
+    w->finished = true;
+    return emit_zeros(w, 2 * (size_t) TAR_BLOCK_BYTES, err);
 }

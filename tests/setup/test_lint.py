@@ -42,6 +42,7 @@ def test_the_tree_is_formatted():
     ('src/guest/init.c', '"machine/machine.h"', 'src/guest may not include'),
     ('src/cli/main.c', '"runtime/box.h"', 'src/cli may not include'),
     ('src/wire/frame.c', '"frame.h"', 'does not say its folder'),
+    ('src/tar/reader.c', '"image/limits.h"', 'src/tar may not include "image/limits.h"'),
     ('src/shim/main.c', '<nestbox/nestbox.h>', 'only cli, runtime, serve may'),
     ('src/runtime/home.c', '<archive.h>', 'only image may'),
     ('src/cli/main.c', '<curl/curl.h>', 'only fetch may'),
@@ -62,6 +63,7 @@ def test_an_include_across_the_layers_is_found(tmp_path, name, include, says):
     ('src/base/fd.c', '<sys/stat.h>'),
     ('src/wire/frame.c', '<nestbox/error.h>'),
     ('src/cli/main.c', '<nestbox/nestbox.h>'),
+    ('src/cli/main.c', '"tar/reader.h"'),
 ])
 def test_an_include_along_the_layers_passes(tmp_path, name, include):
     tree_with(tmp_path, name, f'#include {include}\n')

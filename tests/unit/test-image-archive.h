@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * test-image-archive.h - layers made of tar archives written by hand
+ * test-image-archive.h - layers made of tar archives that are written by hand
  */
 #ifndef TEST_IMAGE_ARCHIVE_H
 #define TEST_IMAGE_ARCHIVE_H
 
 #include "image/layer.h"
-#include "test-archive.h"
+#include "test-tar-archive.h"
 
 /* Applies the archive as the layer after the last one, and empties it. */
 static inline int archive_apply(buf *archive, tree *t, size_t step, nb_error *err) {

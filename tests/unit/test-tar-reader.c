@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "test-archive.h"
+#include "test-tar-archive.h"
 
 #include <stdlib.h>
 
@@ -153,6 +153,8 @@ static void malformed_records_are_refused(void **state) {
         "18446744073709551616 path=a\n",
         "11 size=-1\n",
         "13 mtime=1.x\n",
+        "29 mtime=9223372036854775808\n",
+        "32 mtime=-9223372036854775808.5\n",
         "26 GNU.sparse.map=0,4,2,1\n",
         "24 GNU.sparse.map=0,9,9\n",
         "23 GNU.sparse.offset=1\n",

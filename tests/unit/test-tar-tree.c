@@ -12,8 +12,8 @@
 #include "tar/pack.h"
 #include "tar/place.h"
 #include "tar/unpack.h"
-#include "test-archive.h"
 #include "test-folder.h"
+#include "test-tar-archive.h"
 
 #include <errno.h>
 #include <sys/xattr.h>
@@ -31,12 +31,7 @@ static const char *in(const test_folder *folder, const char *name) {
 }
 
 static int pack(const char *path, bool follow, buf *archive, nb_error *err) {
-    tar_writer *writer = tar_writer_new((tar_output){keep, archive});
-    int result = tar_pack(writer, path, &(tar_pack_options){.follow = follow}, err);
-    if (result == 0)
-        result = tar_finish(writer, err);
-    tar_writer_free(writer);
-    return result;
+    return tar_pack((tar_output){keep, archive}, path, &(tar_pack_options){.follow = follow}, err);
 }
 
 typedef struct wish {
@@ -288,7 +283,7 @@ static void privileges_do_not_come_along(void **state) {
         {.kind = TAR_FIFO, .name = "a/fifo", .link = "", .mode = 0666},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(entries); i++)
-        assert_int_equal(tar_put(writer, &entries[i], NULL, 0, &err), 0);
+        assert_int_equal(tar_put(writer, &entries[i], &err), 0);
     assert_int_equal(tar_finish(writer, &err), 0);
     tar_writer_free(writer);
     assert_int_equal(unpack(&archive, to.path, NULL, true, &err), 0);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * test-archive.h - tar archives written by hand
+ * test-tar-archive.h - tar archives written by hand
  */
-#ifndef TEST_ARCHIVE_H
-#define TEST_ARCHIVE_H
+#ifndef TEST_TAR_ARCHIVE_H
+#define TEST_TAR_ARCHIVE_H
 
 #include "base/buf.h"
 #include "tar/reader.h"
