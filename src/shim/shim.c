@@ -410,8 +410,12 @@ static int on_agent_message(link_end *end, uint16_t id, const uint8_t *bytes, si
     case id_of_msg_measured:
         return wire_decode_measured(bytes, length, &m.measured) < 0 ? -NB_E_PROTOCOL : stats_measured(s, &m.measured);
     case id_of_msg_goodbye:
-        if (s->state != SHIM_CLOSING)
+        if (s->state > SHIM_CLOSING)
             return -NB_E_PROTOCOL;
+        if (s->state < SHIM_CLOSING) {
+            fail_with_console(s, NB_E_BOX_GONE, "the guest has given up: its zygote, which makes the box's processes, was lost");
+            return 0;
+        }
         halt(s, false); /* the disk is unmounted: what is left of the guest needs no waiting for */
         return 0;
     default:

@@ -432,6 +432,22 @@ static void a_connection_waits_while_descriptors_are_out(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_running, tear_down)
 
+static void a_guest_that_gives_up_is_a_crash_of_the_box(void **state) {
+    bench *b = *state;
+    uint32_t exec_id;
+    peer p = ask_for_exec(b, 0, &exec_id);
+    say(b, &b->guest, spawned, (&(msg_spawned){.exec_id = exec_id, .pid = 3}));
+    say_end(b, exec_id);
+    say(b, &b->guest, goodbye, (&(msg_goodbye){0}));
+    (void) hear(b, &p, id_of_msg_exited); /* nothing that it told before is lost */
+    assert_int_equal(the_machine.kills, 1);
+    end_machine();
+    assert_int_equal(b->s.record.is.failure, NB_E_BOX_GONE);
+    assert_int_equal(b->s.record.is.cause, NB_END_CRASH);
+    assert_non_null(strstr(b->s.record.message, "zygote"));
+    peer_done(&p);
+}
+
 static peer ask_for_stats(bench *b) {
     peer p = connect_peer(b);
     greet(b, &p);
@@ -485,6 +501,7 @@ int main(void) {
         TEST(a_terminal_ends_with_one_stream),
         TEST(a_guest_that_takes_no_orders_is_not_given_more_than_fit),
         TEST(a_connection_waits_while_descriptors_are_out),
+        TEST(a_guest_that_gives_up_is_a_crash_of_the_box),
         TEST(one_question_to_the_guest_serves_all_who_ask_for_stats),
         TEST(who_waits_for_stats_is_told_that_the_box_has_ended),
         cmocka_unit_test_setup_teardown(a_main_command_that_fails_while_the_box_is_killed_changes_nothing, set_up, tear_down),
