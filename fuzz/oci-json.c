@@ -7,6 +7,7 @@
  */
 #include "image/config.h"
 #include "image/manifest.h"
+#include "wire/limits.h"
 
 #include <assert.h>
 #include <string.h>
@@ -37,6 +38,13 @@ static void try_config(const char *text, size_t length) {
         return;
     assert(config.diff_id_count <= IMAGE_LAYERS_MAX);
     assert(strv_is_valid(strv_of(&config.command)) && strv_is_valid(strv_of(&config.env)) && strv_is_valid(strv_of(&config.labels)));
+    assert(strv_is_valid(strv_of(&config.exposed_ports)) && strv_is_valid(strv_of(&config.volumes)));
+    assert(buf_length(&config.exposed_ports) <= WIRE_IMAGE_LIST_MAX_BYTES && buf_length(&config.volumes) <= WIRE_IMAGE_LIST_MAX_BYTES);
+    strv volumes = strv_of(&config.volumes), test = strv_of(&config.health.test);
+    for (const char *path = strv_next(volumes, NULL); path; path = strv_next(volumes, path))
+        assert(path[0] == '/');
+    assert(strv_is_valid(strv_of(&config.shell)) && strv_is_valid(test));
+    assert(test.bytes > 0 || (config.health.interval_ns == 0 && config.health.retries == 0));
     image_config_done(&config);
 }
 

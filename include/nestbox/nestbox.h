@@ -123,6 +123,13 @@ NB_API int nb_runtime_disk_usage(nb_runtime *runtime, nb_disk_usage *ret_usage, 
 
 /* ------------------------------------------------------------------------------------------------------------- images */
 
+/* How an image wants the health of its boxes looked at: Docker's HEALTHCHECK. Carried and shown; nothing runs it yet. */
+typedef struct nb_health_check {
+    nb_strings test; /* "NONE"; "CMD" and a command's words; "CMD-SHELL" and a line for the shell. Empty: the image says nothing */
+    uint64_t interval_ns, timeout_ns, start_period_ns; /* nanoseconds; 0: the image says nothing */
+    uint32_t retries;                                  /* 0: the image says nothing */
+} nb_health_check;
+
 typedef struct nb_image_info {
     const char *id;         /* "sha256:" and 64 hexadecimal digits: the digest of the image's configuration */
     const char *name;       /* "busybox", "rootfs:/srv/a.tar": what it was made or named as */
@@ -134,6 +141,11 @@ typedef struct nb_image_info {
     const char *user;              /* "" is root */
     const char *stop_signal;       /* "" is SIGTERM */
     const char *architecture, *os; /* "amd64", "linux" */
+    /* What an image says besides. It is carried and shown: no port is published by it, no volume made. */
+    nb_strings exposed_ports; /* "80/tcp", "8000-8010/udp" */
+    nb_strings volumes;       /* absolute paths in the box */
+    nb_strings shell;         /* what its builder ran commands with, "/bin/bash", "-c" */
+    nb_health_check health_check;
 } nb_image_info;
 
 typedef struct nb_image_list {

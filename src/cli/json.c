@@ -208,6 +208,24 @@ json_t *json_of_box_with_execs(const nb_box_info *box, const nb_exec_list *execs
     return object;
 }
 
+/* No strings are null. */
+static void add_strings_or_null(json_builder *b, const char *key, nb_strings strings) {
+    if (strings.count > 0)
+        add_strings(b, key, strings);
+    else
+        add(b, key, json_null());
+}
+
+static json_t *json_of_health_check(const nb_health_check *check) {
+    json_builder b = begin();
+    add_strings(&b, "test", check->test);
+    add_number(&b, "interval_ns", (int64_t) check->interval_ns);
+    add_number(&b, "timeout_ns", (int64_t) check->timeout_ns);
+    add_number(&b, "start_period_ns", (int64_t) check->start_period_ns);
+    add_number(&b, "retries", check->retries);
+    return end(&b);
+}
+
 json_t *json_of_image(const nb_image_info *image) {
     json_builder b = begin();
     add_string(&b, "id", image->id);
@@ -223,6 +241,10 @@ json_t *json_of_image(const nb_image_info *image) {
     add_string(&b, "stop_signal", image->stop_signal);
     add_string(&b, "architecture", image->architecture);
     add_string(&b, "os", image->os);
+    add_strings_or_null(&b, "exposed_ports", image->exposed_ports);
+    add_strings_or_null(&b, "volumes", image->volumes);
+    add_strings_or_null(&b, "shell", image->shell);
+    add(&b, "health_check", image->health_check.test.count > 0 ? json_of_health_check(&image->health_check) : json_null());
     return end(&b);
 }
 

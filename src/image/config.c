@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/size.h"
 #include "image/json.h"
 #include "image/limits.h"
 #include "wire/limits.h"
@@ -13,8 +14,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define PORT_DIGITS_MAX 5u
 
 void image_config_done(image_config *config) {
     free(config->os);
@@ -27,6 +30,10 @@ void image_config_done(image_config *config) {
     buf_done(&config->command);
     buf_done(&config->env);
     buf_done(&config->labels);
+    buf_done(&config->exposed_ports);
+    buf_done(&config->volumes);
+    buf_done(&config->shell);
+    buf_done(&config->health.test);
     *config = (image_config){0};
 }
 
@@ -36,6 +43,10 @@ static void config_init(image_config *config) {
     buf_init(&config->command, WIRE_ARGV_MAX_BYTES);
     buf_init(&config->env, WIRE_ENV_MAX_BYTES);
     buf_init(&config->labels, WIRE_ENV_MAX_BYTES);
+    buf_init(&config->exposed_ports, WIRE_IMAGE_LIST_MAX_BYTES);
+    buf_init(&config->volumes, WIRE_IMAGE_LIST_MAX_BYTES);
+    buf_init(&config->shell, WIRE_IMAGE_LIST_MAX_BYTES);
+    buf_init(&config->health.test, WIRE_IMAGE_LIST_MAX_BYTES);
 }
 
 static int too_long(const char *key, nb_error *err) {
@@ -88,6 +99,111 @@ static int read_labels(const json_t *object, buf *list, nb_error *err) {
     return 0;
 }
 
+/* The keys of an object that stands for a set: its values are empty objects, or null. */
+static int read_set(const json_t *object, const char *key, int (*add)(const char *item, buf *list, nb_error *err), buf *list,
+                    nb_error *err) {
+    json_t *set, *value;
+    const char *item;
+    int r = json_member(object, key, JSON_OBJECT, &set, err);
+    if (r < 0)
+        return r;
+    json_object_foreach(set, item, value) {
+        if (!json_is_null(value) && !(json_is_object(value) && json_object_size(value) == 0))
+            return nb_fail(err, NB_E_IMAGE, 0, "read the image's configuration: '%.100s' of '%s' is no empty object", item, key);
+        if ((r = add(item, list, err)) < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* A port at the beginning of @text. @ret_rest: what follows it. */
+static bool read_port(const char *text, unsigned *ret_port, const char **ret_rest) {
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > PORT_DIGITS_MAX)
+        return false;
+    unsigned port = 0;
+    for (size_t i = 0; i < digits; i++)
+        port = port * 10 + (unsigned) (text[i] - '0');
+    *ret_port = port;
+    *ret_rest = text + digits;
+    return port > 0 && port <= UINT16_MAX;
+}
+
+/* "80", "80/tcp", "8000-8010/udp": kept in one form, with the protocol that Docker takes where none stands. */
+static int add_port(const char *item, buf *list, nb_error *err) {
+    static const char *const protocols[] = {"/tcp", "/udp", "/sctp"};
+    char text[sizeof("65535-65535/sctp")];
+    const char *rest = item, *protocol = NULL;
+    unsigned first, last;
+    bool good = read_port(item, &first, &rest);
+    last = first;
+    if (good && *rest == '-')
+        good = read_port(rest + 1, &last, &rest) && first <= last;
+    for (size_t i = 0; good && i < ARRAY_LENGTH(protocols); i++) {
+        if (strcasecmp(rest, protocols[i]) == 0 || (!*rest && i == 0))
+            protocol = protocols[i];
+    }
+    if (!protocol)
+        return nb_fail(err, NB_E_IMAGE, 0, "read the image's configuration: '%.100s' of 'ExposedPorts' is no PORT[/tcp|udp|sctp]", item);
+    if (first == last)
+        (void) snprintf(text, sizeof(text), "%u%s", first, protocol);
+    else
+        (void) snprintf(text, sizeof(text), "%u-%u%s", first, last, protocol);
+    return strv_add(list, text) ? 0 : too_long("ExposedPorts", err);
+}
+
+static int add_volume(const char *item, buf *list, nb_error *err) {
+    if (item[0] != '/' || strlen(item) > WIRE_PATH_MAX_BYTES)
+        return nb_fail(err, NB_E_IMAGE, 0, "read the image's configuration: '%.100s' of 'Volumes' is no absolute path of at most %u bytes",
+                       item, WIRE_PATH_MAX_BYTES);
+    return strv_add(list, item) ? 0 : too_long("Volumes", err);
+}
+
+/* A whole number from 0 to @max; absent is 0. */
+static int read_count(const json_t *object, const char *key, uint64_t max, uint64_t *ret_count, nb_error *err) {
+    json_t *number;
+    int r = json_member(object, key, JSON_INTEGER, &number, err);
+    if (r < 0)
+        return r;
+    json_int_t count = json_integer_value(number); /* 0 where there is none */
+    if (count < 0 || (uint64_t) count > max)
+        return nb_fail(err, NB_E_IMAGE, 0, "read the image's configuration: '%s' is %lld, not 0 to %llu", key, (long long) count,
+                       (unsigned long long) max);
+    *ret_count = (uint64_t) count;
+    return 0;
+}
+
+/* Whether the first word says how the rest is meant, and the rest is there. */
+static bool health_test_is_good(strv test) {
+    const char *word = strv_next(test, NULL);
+    size_t count = strv_count(test);
+    if (strcmp(word, "NONE") == 0)
+        return count == 1;
+    return (strcmp(word, "CMD") == 0 || strcmp(word, "CMD-SHELL") == 0) && count > 1;
+}
+
+static int read_health(const json_t *process, image_health *health, nb_error *err) {
+    json_t *check;
+    uint64_t retries = 0;
+    int r = json_member(process, "Healthcheck", JSON_OBJECT, &check, err);
+    if (r < 0 || !check)
+        return r;
+    if ((r = read_list(check, "Test", &health->test, err)) < 0 ||
+        (r = read_count(check, "Interval", INT64_MAX, &health->interval_ns, err)) < 0 ||
+        (r = read_count(check, "Timeout", INT64_MAX, &health->timeout_ns, err)) < 0 ||
+        (r = read_count(check, "StartPeriod", INT64_MAX, &health->start_period_ns, err)) < 0 ||
+        (r = read_count(check, "Retries", INT32_MAX, &retries, err)) < 0)
+        return r;
+    health->retries = (uint32_t) retries;
+    /* Without a test it is the base image's that counts, and an image that is whole has none under it. */
+    if (buf_length(&health->test) == 0)
+        *health = (image_health){.test = health->test};
+    else if (!health_test_is_good(strv_of(&health->test)))
+        return nb_fail(err, NB_E_IMAGE, 0,
+                       "read the image's configuration: 'Test' of 'Healthcheck' is neither NONE nor CMD or CMD-SHELL with a command");
+    return 0;
+}
+
 static int read_diff_ids(const json_t *root, image_config *config, nb_error *err) {
     json_t *rootfs, *ids, *id;
     size_t i;
@@ -129,7 +245,10 @@ static int read_process(const json_t *root, image_config *config, nb_error *err)
         (r = read_list(process, "Cmd", &config->command, err)) < 0 || (r = read_list(process, "Env", &config->env, err)) < 0 ||
         (r = read_labels(process, &config->labels, err)) < 0 ||
         (r = read_text(process, "WorkingDir", WIRE_PATH_MAX_BYTES, &config->cwd, err)) < 0 ||
-        (r = read_text(process, "User", WIRE_NAME_MAX_BYTES, &config->user, err)) < 0)
+        (r = read_text(process, "User", WIRE_NAME_MAX_BYTES, &config->user, err)) < 0 ||
+        (r = read_set(process, "ExposedPorts", add_port, &config->exposed_ports, err)) < 0 ||
+        (r = read_set(process, "Volumes", add_volume, &config->volumes, err)) < 0 ||
+        (r = read_list(process, "Shell", &config->shell, err)) < 0 || (r = read_health(process, &config->health, err)) < 0)
         return r;
     return read_text(process, "StopSignal", WIRE_NAME_MAX_BYTES, &config->stop_signal, err);
 }

@@ -12,11 +12,23 @@
 #include <nestbox/error.h>
 
 #include <stddef.h>
+#include <stdint.h>
+
+/* How an image wants its health to be looked at: Docker's HEALTHCHECK, which OCI images have too. */
+typedef struct image_health {
+    buf test; /* {"NONE"}, {"CMD", ARG...} or {"CMD-SHELL", COMMAND}; packed, empty: the image says nothing, and the rest is 0 */
+    uint64_t interval_ns, timeout_ns, start_period_ns; /* 0: not said */
+    uint32_t retries;                                  /* 0: not said */
+} image_health;
 
 /* Strings are owned and never NULL; lists are packed (base/strv.h). */
 typedef struct image_config {
     char *os, *architecture;
     buf entrypoint, command, env, labels;
+    buf exposed_ports; /* "PORT/PROTOCOL" or "FIRST-LAST/PROTOCOL", of tcp, udp, sctp */
+    buf volumes;       /* absolute paths */
+    buf shell;         /* what the image's builder would run commands with */
+    image_health health;
     char *cwd, *user, *stop_signal;
     digest *diff_ids; /* of the layers, unpacked; owned */
     size_t diff_id_count;

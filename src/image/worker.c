@@ -48,6 +48,14 @@ static void answer_imported(owner *o, const import_result *result) {
         .cwd = wire_str(config->cwd),
         .user = wire_str(config->user),
         .stop_signal = wire_str(config->stop_signal),
+        .exposed_ports = strv_of(&config->exposed_ports),
+        .volumes = strv_of(&config->volumes),
+        .shell = strv_of(&config->shell),
+        .health_test = strv_of(&config->health.test),
+        .health_interval_ns = config->health.interval_ns,
+        .health_timeout_ns = config->health.timeout_ns,
+        .health_start_period_ns = config->health.start_period_ns,
+        .health_retries = config->health.retries,
     };
     nb_error err;
     if (wire_control(&o->out, wire_encode_imported, &message)) {

@@ -81,6 +81,14 @@ static int take_imported(const uint8_t *bytes, size_t length, arena *a, image_re
         .stop_signal = text_of(a, m.stop_signal),
         .architecture = text_of(a, m.architecture),
         .os = text_of(a, m.os),
+        .exposed_ports = list_of(a, m.exposed_ports),
+        .volumes = list_of(a, m.volumes),
+        .shell = list_of(a, m.shell),
+        .health_test = list_of(a, m.health_test),
+        .health_interval_ns = m.health_interval_ns,
+        .health_timeout_ns = m.health_timeout_ns,
+        .health_start_period_ns = m.health_start_period_ns,
+        .health_retries = m.health_retries,
     };
     if (a->failed)
         return nb_fail_oom(err);

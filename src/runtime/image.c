@@ -216,6 +216,14 @@ static void fill_info(nb_image_info *info, arena *a, const image_record *image) 
         .stop_signal = arena_string(a, image->stop_signal),
         .architecture = arena_string(a, image->architecture),
         .os = arena_string(a, image->os),
+        .exposed_ports = result_strings(a, image->exposed_ports),
+        .volumes = result_strings(a, image->volumes),
+        .shell = result_strings(a, image->shell),
+        .health_check = {.test = result_strings(a, image->health_test),
+                         .interval_ns = image->health_interval_ns,
+                         .timeout_ns = image->health_timeout_ns,
+                         .start_period_ns = image->health_start_period_ns,
+                         .retries = image->health_retries},
     };
 }
 

@@ -25,7 +25,7 @@
 #define STORE_LOOK_NS 5000000L
 
 /* PRAGMA user_version; grows with each change of the tables. */
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
 
 /* "NESTBOX1": PRAGMA application_id, so that another program's database is not taken for ours. */
 #define APPLICATION_ID 0x4e455342
@@ -42,10 +42,25 @@ struct store {
     "CREATE TABLE image_blobs (image_id TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE, digest TEXT NOT NULL, " \
     "PRIMARY KEY (image_id, digest)) STRICT;"
 
+/* What version 4 knows of images beyond version 3; used_at_ms is when somebody last wanted the image. */
+static const char image_columns_of_4[] = "ALTER TABLE images ADD COLUMN exposed_ports BLOB;"
+                                         "ALTER TABLE images ADD COLUMN volumes BLOB;"
+                                         "ALTER TABLE images ADD COLUMN shell BLOB;"
+                                         "ALTER TABLE images ADD COLUMN health_test BLOB;"
+                                         "ALTER TABLE images ADD COLUMN health_interval_ns INTEGER NOT NULL DEFAULT 0;"
+                                         "ALTER TABLE images ADD COLUMN health_timeout_ns INTEGER NOT NULL DEFAULT 0;"
+                                         "ALTER TABLE images ADD COLUMN health_start_period_ns INTEGER NOT NULL DEFAULT 0;"
+                                         "ALTER TABLE images ADD COLUMN health_retries INTEGER NOT NULL DEFAULT 0;"
+                                         "ALTER TABLE images ADD COLUMN used_at_ms INTEGER NOT NULL DEFAULT 0;"
+                                         "UPDATE images SET used_at_ms = created_at_ms;";
+
 static const char schema[] =
     "CREATE TABLE images (id TEXT PRIMARY KEY, created_at_ms INTEGER NOT NULL, size_bytes INTEGER NOT NULL, disk_bytes INTEGER NOT NULL,"
     " entrypoint BLOB, command BLOB, env BLOB, labels BLOB, cwd TEXT NOT NULL, user TEXT NOT NULL, stop_signal TEXT NOT NULL,"
-    " architecture TEXT NOT NULL, os TEXT NOT NULL) STRICT;"
+    " architecture TEXT NOT NULL, os TEXT NOT NULL, exposed_ports BLOB, volumes BLOB, shell BLOB, health_test BLOB,"
+    " health_interval_ns INTEGER NOT NULL DEFAULT 0, health_timeout_ns INTEGER NOT NULL DEFAULT 0,"
+    " health_start_period_ns INTEGER NOT NULL DEFAULT 0, health_retries INTEGER NOT NULL DEFAULT 0,"
+    " used_at_ms INTEGER NOT NULL DEFAULT 0) STRICT;"
     "CREATE TABLE image_names (name TEXT PRIMARY KEY, image_id TEXT NOT NULL REFERENCES images (id), source TEXT NOT NULL) STRICT;"
     "CREATE INDEX image_names_by_image ON image_names (image_id);"
     "CREATE TABLE boxes (id TEXT PRIMARY KEY, name TEXT UNIQUE, image TEXT NOT NULL, image_id TEXT NOT NULL REFERENCES images (id),"
@@ -57,7 +72,7 @@ static const char schema[] =
     "CREATE INDEX boxes_by_image ON boxes (image_id);" BLOBS_TABLE;
 
 /* What made each older schema into the next; the first of them is that of version 2. */
-static const char *const migrations[] = {BLOBS_TABLE};
+static const char *const migrations[] = {BLOBS_TABLE, image_columns_of_4};
 #define SCHEMA_OLDEST 2
 static_assert(SCHEMA_OLDEST + sizeof(migrations) / sizeof(migrations[0]) == SCHEMA_VERSION, "a way from each schema to the next");
 
@@ -440,7 +455,8 @@ int store_has_box(store *s, const char *id, bool *ret_has, nb_error *err) {
 
 #define IMAGE_COLUMNS                                                                                                                  \
     "i.id, coalesce(n.name, ''), coalesce(n.source, ''), i.created_at_ms, i.size_bytes, i.disk_bytes, i.entrypoint, i.command, i.env," \
-    " i.labels, i.cwd, i.user, i.stop_signal, i.architecture, i.os"
+    " i.labels, i.cwd, i.user, i.stop_signal, i.architecture, i.os, i.exposed_ports, i.volumes, i.shell, i.health_test,"               \
+    " i.health_interval_ns, i.health_timeout_ns, i.health_start_period_ns, i.health_retries"
 
 static void read_image(sqlite3_stmt *row, arena *a, void *item) {
     *(image_record *) item = (image_record){
@@ -459,18 +475,38 @@ static void read_image(sqlite3_stmt *row, arena *a, void *item) {
         .stop_signal = column_text(row, 12, a),
         .architecture = column_text(row, 13, a),
         .os = column_text(row, 14, a),
+        .exposed_ports = column_list(row, 15, a),
+        .volumes = column_list(row, 16, a),
+        .shell = column_list(row, 17, a),
+        .health_test = column_list(row, 18, a),
+        .health_interval_ns = column_u64(row, 19),
+        .health_timeout_ns = column_u64(row, 20),
+        .health_start_period_ns = column_u64(row, 21),
+        .health_retries = (uint32_t) column_u64(row, 22),
     };
 }
 
-static int insert_image(store *s, const image_record *image, nb_error *err) {
-    CLEANUP(cleanup_statement) sqlite3_stmt *statement = NULL;
-    int result = prepare(s, "INSERT OR IGNORE INTO images VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", &statement, err);
-    if (result < 0)
-        return result;
+/* One that is here is the same image, for its id is its configuration's digest. But it may have been recorded by a Nestbox that read less of
+ * the configuration: what that did not know is put in. */
+static const char insert_image_sql[] =
+    "INSERT INTO images (id, created_at_ms, size_bytes, disk_bytes, entrypoint, command, env, labels, cwd, user, stop_signal, architecture,"
+    " os, exposed_ports, volumes, shell, health_test, health_interval_ns, health_timeout_ns, health_start_period_ns, health_retries,"
+    " used_at_ms) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?2)"
+    " ON CONFLICT (id) DO UPDATE SET exposed_ports = excluded.exposed_ports, volumes = excluded.volumes, shell = excluded.shell,"
+    " health_test = excluded.health_test, health_interval_ns = excluded.health_interval_ns,"
+    " health_timeout_ns = excluded.health_timeout_ns, health_start_period_ns = excluded.health_start_period_ns,"
+    " health_retries = excluded.health_retries";
+
+static void bind_image(sqlite3_stmt *statement, const image_record *image) {
+    const struct {
+        int at;
+        uint64_t value;
+    } numbers[] = {
+        {2, image->created_at_ms},       {3, image->size_bytes},         {4, image->disk_bytes},
+        {18, image->health_interval_ns}, {19, image->health_timeout_ns}, {20, image->health_start_period_ns},
+        {21, image->health_retries},
+    };
     bind_text(statement, 1, image->id);
-    (void) sqlite3_bind_int64(statement, 2, (sqlite3_int64) image->created_at_ms);
-    (void) sqlite3_bind_int64(statement, 3, (sqlite3_int64) image->size_bytes);
-    (void) sqlite3_bind_int64(statement, 4, (sqlite3_int64) image->disk_bytes);
     bind_list(statement, 5, image->entrypoint);
     bind_list(statement, 6, image->command);
     bind_list(statement, 7, image->env);
@@ -480,6 +516,20 @@ static int insert_image(store *s, const image_record *image, nb_error *err) {
     bind_text(statement, 11, image->stop_signal);
     bind_text(statement, 12, image->architecture);
     bind_text(statement, 13, image->os);
+    bind_list(statement, 14, image->exposed_ports);
+    bind_list(statement, 15, image->volumes);
+    bind_list(statement, 16, image->shell);
+    bind_list(statement, 17, image->health_test);
+    for (size_t i = 0; i < ARRAY_LENGTH(numbers); i++)
+        (void) sqlite3_bind_int64(statement, numbers[i].at, (sqlite3_int64) numbers[i].value);
+}
+
+static int insert_image(store *s, const image_record *image, nb_error *err) {
+    CLEANUP(cleanup_statement) sqlite3_stmt *statement = NULL;
+    int result = prepare(s, insert_image_sql, &statement, err);
+    if (result < 0)
+        return result;
+    bind_image(statement, image);
     return sqlite3_step(statement) == SQLITE_DONE ? 0 : fail(s, err, "record the image");
 }
 

@@ -38,6 +38,10 @@ typedef struct image_record {
     uint64_t created_at_ms, size_bytes, disk_bytes;
     strv entrypoint, command, env, labels;
     const char *cwd, *user, *stop_signal, *architecture, *os;
+    strv exposed_ports, volumes, shell;
+    strv health_test; /* empty: none */
+    uint64_t health_interval_ns, health_timeout_ns, health_start_period_ns;
+    uint32_t health_retries;
 } image_record;
 
 /* Opens or makes the database @path. -NB_E_DATABASE: damaged, or of a newer version. */
@@ -54,7 +58,7 @@ int store_list_boxes(store *s, arena *a, box_record **ret_boxes, size_t *ret_cou
 int store_remove_box(store *s, const char *id, nb_error *err);
 int store_has_box(store *s, const char *id, bool *ret_has, nb_error *err);
 
-/* Records an image and gives it @image->name, which may have been another's. */
+/* Records an image and gives it @image->name, which may have been another's. One that is here keeps its sizes and its age. */
 int store_add_image(store *s, const image_record *image, nb_error *err);
 /* Which blobs of the layout an image was made from, a packed list of digests; they are forgotten with the image. */
 int store_set_image_blobs(store *s, const char *image_id, strv digests, nb_error *err);

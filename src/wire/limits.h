@@ -26,12 +26,14 @@
 #define WIRE_PATH_MAX_BYTES 4095u
 /* Names, references, ids, user specifications: generous beyond any real one. */
 #define WIRE_NAME_MAX_BYTES 1024u
+/* Ports, volumes, the shell, the health check of an image, each: 64 KiB hold thousands of ports, and a command as long as a small script. */
+#define WIRE_IMAGE_LIST_MAX_BYTES (64u << 10)
 /* The blobs of an image: 256 layers, a configuration and the documents, of 136 bytes at most. */
 #define WIRE_BLOBS_MAX_BYTES (64u << 10)
 /* Sentences for people, nb_error's message. */
 #define WIRE_TEXT_MAX_BYTES 4096u
-/* What a control message can take at most: IMPORTED with four lists, and room for its small fields. */
-#define WIRE_CONTROL_MAX_BYTES (4u * (2u << 20) + (64u << 10))
+/* What a control message can take at most: IMPORTED with four large lists and four small ones, and room for its other fields. */
+#define WIRE_CONTROL_MAX_BYTES (4u * (2u << 20) + 4u * (64u << 10) + (64u << 10))
 /* Enough to seed the kernel's generator (256 bits) twice. */
 #define WIRE_ENTROPY_BYTES 64u
 

@@ -222,20 +222,29 @@ enum wire_direction {
 
 #define WIRE_PROGRESS(F) F(str, what, WIRE_TEXT_MAX_BYTES) F(u64, done_bytes, 0) F(u64, total_bytes, 0)
 
-#define WIRE_IMPORTED(F)                      \
-    F(str, id, WIRE_NAME_MAX_BYTES)           \
-    F(str, name, WIRE_NAME_MAX_BYTES)         \
-    F(str, architecture, WIRE_NAME_MAX_BYTES) \
-    F(str, os, WIRE_NAME_MAX_BYTES)           \
-    F(u64, disk_bytes, 0)                     \
-    F(u64, content_bytes, 0)                  \
-    F(strv, entrypoint, WIRE_ARGV_MAX_BYTES)  \
-    F(strv, command, WIRE_ARGV_MAX_BYTES)     \
-    F(strv, env, WIRE_ENV_MAX_BYTES)          \
-    F(strv, labels, WIRE_ENV_MAX_BYTES)       \
-    F(str, cwd, WIRE_PATH_MAX_BYTES)          \
-    F(str, user, WIRE_NAME_MAX_BYTES)         \
-    F(str, stop_signal, WIRE_NAME_MAX_BYTES)
+/* exposed_ports: "80/tcp", "8000-8010/udp"; health_test: Docker's, empty where there is no health check, and its times 0 where it names none. */
+#define WIRE_IMPORTED(F)                              \
+    F(str, id, WIRE_NAME_MAX_BYTES)                   \
+    F(str, name, WIRE_NAME_MAX_BYTES)                 \
+    F(str, architecture, WIRE_NAME_MAX_BYTES)         \
+    F(str, os, WIRE_NAME_MAX_BYTES)                   \
+    F(u64, disk_bytes, 0)                             \
+    F(u64, content_bytes, 0)                          \
+    F(strv, entrypoint, WIRE_ARGV_MAX_BYTES)          \
+    F(strv, command, WIRE_ARGV_MAX_BYTES)             \
+    F(strv, env, WIRE_ENV_MAX_BYTES)                  \
+    F(strv, labels, WIRE_ENV_MAX_BYTES)               \
+    F(str, cwd, WIRE_PATH_MAX_BYTES)                  \
+    F(str, user, WIRE_NAME_MAX_BYTES)                 \
+    F(str, stop_signal, WIRE_NAME_MAX_BYTES)          \
+    F(strv, exposed_ports, WIRE_IMAGE_LIST_MAX_BYTES) \
+    F(strv, volumes, WIRE_IMAGE_LIST_MAX_BYTES)       \
+    F(strv, shell, WIRE_IMAGE_LIST_MAX_BYTES)         \
+    F(strv, health_test, WIRE_IMAGE_LIST_MAX_BYTES)   \
+    F(u64, health_interval_ns, 0)                     \
+    F(u64, health_timeout_ns, 0)                      \
+    F(u64, health_start_period_ns, 0)                 \
+    F(u32, health_retries, 0)
 
 /* Brings an image's blobs from a registry into the folder of blobs, WIRE_WORKER_SOURCE_FD. registry: a host, perhaps with a port; reference:
  * a tag or a digest; fetch_flags: WIRE_FETCH_...; auth_file: where logins are kept; env: the variables of the library's process. */

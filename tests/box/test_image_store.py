@@ -75,6 +75,25 @@ def test_what_was_saved_is_what_the_registry_had(nb, homes, files, pulled, image
     assert nb.ok('save', image['config']['digest'][:19]).out == (files / 'app.tar').read_bytes()
 
 
+def test_a_tag_and_a_saved_copy_say_all_that_the_image_says(nb, homes, files, oci, busybox_layer):
+    health = {'test': ['CMD', 'true'], 'interval_ns': None, 'timeout_ns': 10**9, 'start_period_ns': None, 'retries': None}
+
+    def says(nb, name):
+        image, = nb.json('image', 'inspect', name)
+        return image['exposed_ports'], image['volumes'], image['shell'], image['health_check']
+    oci.image('1', [busybox_layer], ExposedPorts={'80/tcp': {}}, Volumes={'/v': {}}, Shell=['/bin/sh'],
+              Healthcheck={'Test': ['CMD', 'true'], 'Timeout': 10**9})
+    with FakeRegistry(oci) as registry:
+        homes.set_registries(registries={registry.host: {'plain_http': True}})
+        nb.ok('pull', f'{registry.host}/app:1')
+        nb.ok('tag', f'{registry.host}/app:1', 'mine')
+        nb.ok('save', '-o', str(files / 'app.tar'), 'mine')
+    other = homes.make('other')
+    other.ok('load', '-i', str(files / 'app.tar'))
+    id = nb.json('image', 'inspect', 'mine')[0]['id']
+    assert says(nb, 'mine') == says(nb, f'{registry.host}/app:1') == says(other, id) == (['80/tcp'], ['/v'], ['/bin/sh'], health)
+
+
 @pytest.mark.tools('skopeo')
 def test_skopeo_takes_what_was_saved(nb, files, pulled, image):
     nb.ok('save', '-o', str(files / 'app.tar'), pulled)

@@ -267,6 +267,42 @@ def test_image_inspect_has_the_documented_keys(nb):
         assert nb.json('image', 'inspect', id) == [image | {'name': None}]
 
 
+SAYS_MORE = {'ExposedPorts': {'80': {}, '53/udp': {}}, 'Volumes': {'/data': {}}, 'Shell': ['/bin/bash', '-c'],
+             'Healthcheck': {'Test': ['CMD-SHELL', 'wget -q localhost'], 'Interval': 30 * 10**9, 'Retries': 3}}
+SHOWS_MORE = {'exposed_ports': ['80/tcp', '53/udp'], 'volumes': ['/data'], 'shell': ['/bin/bash', '-c'],
+              'health_check': {'test': ['CMD-SHELL', 'wget -q localhost'], 'interval_ns': 30 * 10**9, 'timeout_ns': None,
+                               'start_period_ns': None, 'retries': 3}}
+
+
+def shows(nb, name):
+    image, = nb.json('image', 'inspect', name)
+    return {key: image[key] for key in SHOWS_MORE}
+
+
+def test_inspect_shows_ports_volumes_shell_and_health_check(nb, oci, files, busybox_layer):
+    oci.image('latest', [busybox_layer], Cmd=['ls', '-d', '/data'], **SAYS_MORE)
+    assert nb.run('run', '--rm', f'oci:{oci.path}').code == 1  # no volume is made
+    assert shows(nb, f'oci:{oci.path}') == SHOWS_MORE
+    nb.ok('load', '-i', str(layout.docker_archive(files / 'image.tar', 'web:1', [busybox_layer], **SAYS_MORE)))
+    assert shows(nb, 'web:1') == SHOWS_MORE
+
+
+def test_inspect_shows_null_for_what_an_image_does_not_say(nb, oci, busybox_layer):
+    nb.ok('create', 'busybox', 'true')
+    assert shows(nb, 'busybox') == dict.fromkeys(SHOWS_MORE)
+    oci.image('none', [busybox_layer], Cmd=['true'], ExposedPorts={}, Healthcheck={'Test': ['NONE']})
+    nb.ok('create', f'oci:{oci.path}:none')
+    assert shows(nb, f'oci:{oci.path}:none') == dict.fromkeys(SHOWS_MORE) | {
+        'health_check': {'test': ['NONE'], 'interval_ns': None, 'timeout_ns': None, 'start_period_ns': None, 'retries': None}}
+
+
+@pytest.mark.parametrize('config,word', [({'ExposedPorts': {'web': {}}}, 'web'), ({'Volumes': {'data': {}}}, 'data'),
+                                         ({'Healthcheck': {'Test': ['true']}}, 'Healthcheck')])
+def test_a_configuration_that_is_wrong_is_refused(homes, nb, oci, busybox_layer, config, word):
+    oci.image('latest', [busybox_layer], **config)
+    refused(homes, nb, nb.run('create', f'oci:{oci.path}', 'true'), word)
+
+
 def test_rmi_removes_an_image_that_no_box_is_made_from(nb, busybox_layer):
     nb.ok('import', '-', 'mine', input=busybox_layer)
     nb.ok('create', '--name', 'b', 'mine', 'true')

@@ -140,6 +140,48 @@ static void a_box_is_found_by_name_id_or_prefix(void **state) {
         assert_int_equal(store_find_box(b->s, nobody[i], &b->a, &found, &err), -NB_E_NOT_FOUND);
 }
 
+static void assert_list(strv found, strv expected) {
+    assert_int_equal(found.bytes, expected.bytes);
+    if (expected.bytes > 0)
+        assert_memory_equal(found.at, expected.at, expected.bytes);
+}
+
+/* An image with all that one can say. */
+static image_record full_image(void) {
+    image_record i = image("sha256:aaaa1", "full");
+    i.entrypoint = LIST("sh\0-c\0");
+    i.labels = LIST("k=v\0");
+    i.exposed_ports = LIST("80/tcp\0"
+                           "53/udp\0");
+    i.volumes = LIST("/data\0/\xff'\0");
+    i.shell = LIST("/bin/bash\0-c\0");
+    i.health_test = LIST("CMD\0\0");
+    i.health_interval_ns = INT64_MAX;
+    i.health_timeout_ns = 2;
+    i.health_start_period_ns = 3;
+    i.health_retries = INT32_MAX;
+    return i;
+}
+
+static void an_image_comes_back_as_it_went(void **state) {
+    bench *b = *state;
+    image_record in = full_image(), out;
+    assert_int_equal(store_add_image(b->s, &in, NULL), 0);
+    assert_int_equal(store_find_image(b->s, "full", &b->a, &out, NULL), 0);
+    assert_list(out.entrypoint, in.entrypoint);
+    assert_list(out.command, in.command);
+    assert_list(out.labels, in.labels);
+    assert_list(out.exposed_ports, in.exposed_ports);
+    assert_list(out.volumes, in.volumes);
+    assert_list(out.shell, in.shell);
+    assert_list(out.health_test, in.health_test);
+    assert_int_equal(out.health_interval_ns, in.health_interval_ns);
+    assert_int_equal(out.health_timeout_ns, 2);
+    assert_int_equal(out.health_start_period_ns, 3);
+    assert_int_equal(out.health_retries, INT32_MAX);
+    assert_string_equal(out.os, "linux");
+}
+
 static void an_image_is_found_by_name_id_or_prefix(void **state) {
     bench *b = *state;
     image_record found;
@@ -282,9 +324,9 @@ static void a_newer_home_is_refused_and_left_alone(void **state) {
     bench *b = *state;
     store_close(b->s);
     b->s = NULL;
-    run_sql(b->path, "PRAGMA user_version = 4");
+    run_sql(b->path, "PRAGMA user_version = 5");
     expect_refused(b, "newer Nestbox");
-    run_sql(b->path, "PRAGMA user_version = 3");
+    run_sql(b->path, "PRAGMA user_version = 4");
     assert_int_equal(store_open(b->path, &b->s, NULL), 0);
 }
 
@@ -295,6 +337,14 @@ static void expect_blobs(bench *b, const char *image_id, size_t count) {
     assert_int_equal(strv_count(digests), count);
 }
 
+/* Makes a home what an older version would have left. */
+#define BACK_TO_3                                                                                                                 \
+    "ALTER TABLE images DROP COLUMN exposed_ports; ALTER TABLE images DROP COLUMN volumes; ALTER TABLE images DROP COLUMN shell;" \
+    "ALTER TABLE images DROP COLUMN health_test; ALTER TABLE images DROP COLUMN health_interval_ns;"                              \
+    "ALTER TABLE images DROP COLUMN health_timeout_ns; ALTER TABLE images DROP COLUMN health_start_period_ns;"                    \
+    "ALTER TABLE images DROP COLUMN health_retries; ALTER TABLE images DROP COLUMN used_at_ms; PRAGMA user_version = 3;"
+#define BACK_TO_2 BACK_TO_3 "DROP TABLE image_blobs; PRAGMA user_version = 2;"
+
 static void an_older_home_is_brought_up_with_all_that_is_in_it(void **state) {
     bench *b = *state;
     static const char digests[] = "sha256:1";
@@ -302,7 +352,7 @@ static void an_older_home_is_brought_up_with_all_that_is_in_it(void **state) {
     add_image(b, "sha256:aaaa1", "one");
     store_close(b->s);
     b->s = NULL;
-    run_sql(b->path, "DROP TABLE image_blobs; PRAGMA user_version = 2");
+    run_sql(b->path, BACK_TO_2);
     assert_int_equal(store_open(b->path, &b->s, NULL), 0);
     assert_int_equal(store_find_image(b->s, "one", &b->a, &found, NULL), 0);
     assert_int_equal(store_set_image_blobs(b->s, "sha256:aaaa1", (strv){digests, sizeof(digests)}, NULL), 0);
@@ -311,6 +361,25 @@ static void an_older_home_is_brought_up_with_all_that_is_in_it(void **state) {
     b->s = NULL;
     run_sql(b->path, "PRAGMA user_version = 1");
     expect_refused(b, "schema 1");
+}
+
+static void an_image_of_an_older_home_says_nothing_new_until_it_is_made_again(void **state) {
+    bench *b = *state;
+    image_record found, again = full_image();
+    add_image(b, again.id, "one");
+    store_close(b->s);
+    b->s = NULL;
+    run_sql(b->path, BACK_TO_3);
+    assert_int_equal(store_open(b->path, &b->s, NULL), 0);
+    assert_int_equal(store_find_image(b->s, "one", &b->a, &found, NULL), 0);
+    assert_int_equal(found.exposed_ports.bytes + found.volumes.bytes + found.shell.bytes + found.health_test.bytes, 0);
+    assert_int_equal(found.health_retries, 0);
+    again.created_at_ms = 2;
+    assert_int_equal(store_add_image(b->s, &again, NULL), 0);
+    assert_int_equal(store_find_image(b->s, "one", &b->a, &found, NULL), 0);
+    assert_list(found.exposed_ports, again.exposed_ports);
+    assert_list(found.health_test, again.health_test);
+    assert_int_equal(found.created_at_ms, 1); /* it is as old as it was */
 }
 
 static void blobs_are_an_image_s_own_and_go_with_it(void **state) {
@@ -402,6 +471,7 @@ int main(void) {
         TEST(a_name_is_taken_once_and_no_name_by_anyone),
         TEST(a_box_needs_its_image),
         TEST(a_box_is_found_by_name_id_or_prefix),
+        TEST(an_image_comes_back_as_it_went),
         TEST(an_image_is_found_by_name_id_or_prefix),
         TEST(a_name_moves_to_the_newer_image),
         TEST(an_image_goes_with_its_last_name_unless_a_box_needs_it),
@@ -409,6 +479,7 @@ int main(void) {
         TEST(programs_that_make_a_home_at_once_make_one),
         TEST(a_newer_home_is_refused_and_left_alone),
         TEST(an_older_home_is_brought_up_with_all_that_is_in_it),
+        TEST(an_image_of_an_older_home_says_nothing_new_until_it_is_made_again),
         TEST(blobs_are_an_image_s_own_and_go_with_it),
         TEST(another_programs_database_is_refused),
         TEST(a_damaged_file_is_refused),
