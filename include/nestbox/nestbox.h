@@ -291,6 +291,9 @@ typedef struct nb_start_options {
     size_t size;
     bool detach;            /* outlives this program, even where the box was not made so */
     uint16_t columns, rows; /* of the main command's terminal, where it has one; default 80 x 24 */
+    bool visit; /* without the main command, for copies and execs in a box that does not run. It leaves no trace of its own: meanwhile
+                               the box counts as starting, and who starts it waits; after nb_box_stop() it is what it was before. It ends
+                               with this program at the latest. A box that runs is left as it is */
 } nb_start_options;
 #define NB_START_OPTIONS_INIT \
     { .size = sizeof(nb_start_options) }

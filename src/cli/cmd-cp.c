@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cmd-cp.c - nestbox cp: copy files into and out of a running box
+ * cmd-cp.c - nestbox cp: copy files into and out of a box
  *
  * Between us and the box goes a tar archive, which a copier inside the box writes or reads (nb_copy_out(), nb_copy_in()); we do the same for
  * the files on this side. What comes out of a box is not trusted: it goes to the one place that was named, and nowhere else.
@@ -237,6 +237,30 @@ static int copy_in(nb_box *box, const char *source, const char *path, const stru
 
 /* ------------------------------------------------------------------------------------------------------------ the command */
 
+static int copy(nb_box *box, const char *box_path, bool out, char **argv, const struct cp_args *args, nb_error *err) {
+    return out ? copy_out(box, box_path, argv[1], args, err) : copy_in(box, argv[0], box_path, args, err);
+}
+
+/* A box that does not run is visited for it. */
+static int copy_or_visit(nb_box *box, const char *box_path, bool out, char **argv, const struct cp_args *args, nb_error *err) {
+    int result = copy(box, box_path, out, argv, args, err);
+    if (result != -NB_E_STOPPED)
+        return result;
+    nb_start_options visit = NB_START_OPTIONS_INIT;
+    nb_error why;
+    visit.visit = true;
+    result = nb_box_start(box, &visit, NULL, err);
+    if (result < 0)
+        return result;
+    result = copy(box, box_path, out, argv, args, err);
+    int stopped = nb_box_stop(box, 0, &why);
+    if (result == 0 && stopped < 0) {
+        *err = why;
+        result = stopped;
+    }
+    return result;
+}
+
 /* BOX:PATH, with PATH made absolute; what begins with '/' or '.', or has a '/' before its colon, is a file here. False: it is one. */
 static bool split(const char *word, char **ret_box, char **ret_path) {
     size_t length = strcspn(word, ":/");
@@ -269,7 +293,7 @@ static int cp_run(cli *c, void *command_args, int argc, char **argv) {
     if (r == 0)
         r = nb_box_open(c->runtime, name, &box, &err);
     if (r == 0)
-        r = out ? copy_out(box, from_path, argv[1], args, &err) : copy_in(box, argv[0], to_path, args, &err);
+        r = copy_or_visit(box, out ? from_path : to_path, out, argv, args, &err);
     return r < 0 ? cli_fail(c, &err) : STATUS_OK;
 }
 
@@ -277,10 +301,11 @@ const command command_cp = {
     .name = "cp",
     .group = GROUP_RUN,
     .usage = "[OPTIONS] SRC DST",
-    .summary = "Copy files into and out of a running box",
+    .summary = "Copy files into and out of a box",
     .details = "One of SRC and DST is BOX:PATH, the other a file or folder here, or - for a tar archive on stdin or stdout,\n"
                "which goes into the folder PATH. A folder is copied with all that is in it. Where DST is a folder, SRC goes\n"
-               "into it, and SRC/. means what is in SRC; where nothing is there, the copy gets that name.",
+               "into it, and SRC/. means what is in SRC; where nothing is there, the copy gets that name.\n"
+               "A box that does not run is started for it without its command, and stopped again.",
     .example = "nestbox cp web:/var/log ./logs",
     .opts = cp_opts,
     .args_size = sizeof(struct cp_args),

@@ -81,11 +81,13 @@ static int find_parts(nb_runtime *rt, const box_record *box, start_parts *parts,
     return parts->shim < 0 ? parts->shim : 0;
 }
 
-static uint8_t launch_flags(const box_record *box, const nb_start_options *o, bool attach) {
-    return (uint8_t) ((box->no_new_privileges ? WIRE_LAUNCH_NO_NEW_PRIVILEGES : 0) | (box->tty ? WIRE_LAUNCH_TTY : 0) |
-                      (box->open_stdin ? WIRE_LAUNCH_STDIN : 0) | (box->detach || o->detach ? WIRE_LAUNCH_DETACH : 0) |
-                      (box->init ? WIRE_LAUNCH_INIT : 0) | (box->keep ? WIRE_LAUNCH_KEEP : 0) | (attach ? WIRE_LAUNCH_ATTACH : 0) |
-                      (box->auto_remove ? WIRE_LAUNCH_REMOVE : 0));
+static uint16_t launch_flags(const box_record *box, const nb_start_options *o, bool attach) {
+    if (o->visit)
+        return WIRE_LAUNCH_VISIT;
+    return (uint16_t) ((box->no_new_privileges ? WIRE_LAUNCH_NO_NEW_PRIVILEGES : 0) | (box->tty ? WIRE_LAUNCH_TTY : 0) |
+                       (box->open_stdin ? WIRE_LAUNCH_STDIN : 0) | (box->detach || o->detach ? WIRE_LAUNCH_DETACH : 0) |
+                       (box->init ? WIRE_LAUNCH_INIT : 0) | (box->keep ? WIRE_LAUNCH_KEEP : 0) | (attach ? WIRE_LAUNCH_ATTACH : 0) |
+                       (box->auto_remove ? WIRE_LAUNCH_REMOVE : 0));
 }
 
 static int send_order(nb_runtime *rt, int socket, const box_record *box, const start_parts *parts, const nb_start_options *o, bool attach,
@@ -172,7 +174,7 @@ static int start_fresh(nb_runtime *rt, int folder, const box_record *box, const 
                        nb_exec **ret_main, bool *ret_lost_race, nb_error *err) {
     start_parts parts;
     buf bytes;
-    bool attach = ret_main && !box->keep;
+    bool attach = ret_main && !box->keep && !o->visit;
     char main_id[ID_SIZE] = "";
     buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
     int result = find_parts(rt, box, &parts, err);
@@ -190,7 +192,7 @@ static int start_fresh(nb_runtime *rt, int folder, const box_record *box, const 
     buf_done(&bytes);
     start_parts_done(&parts);
     *ret_lost_race = answered_by_shim && result == -NB_E_INVALID_STATE;
-    if (result < 0 && !answered_by_shim) {
+    if (result < 0 && !answered_by_shim && !o->visit) {
         nb_error why;
         (void) nb_fail(&why, -result, 0, "%s", err ? err->message : nb_code_text(-result));
         box_record_failure(folder, &why);
@@ -222,7 +224,7 @@ static int start(nb_runtime *rt, int folder, const box_record *box, const nb_sta
         if (result < 0)
             return result;
         if (live && state == NB_BOX_RUNNING)
-            return attach_main(folder, box, ret_main, err);
+            return o->visit ? 0 : attach_main(folder, box, ret_main, err);
         if (live && state == NB_BOX_STOPPING)
             return nb_fail_hint(err, nb_fail(err, NB_E_INVALID_STATE, 0, "the box is stopping"), "start it again when it has stopped");
         if (!live) {

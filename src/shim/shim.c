@@ -80,7 +80,14 @@ static void set_state(shim *s, shim_state to) {
     loop_timer_stop(&s->step_timer);
 }
 
+static bool is_visit(const shim *s) {
+    return s->orders.launch.launch_flags & WIRE_LAUNCH_VISIT;
+}
+
+/* A visit writes none: while the lock is held the box counts as starting, afterwards as what it was. */
 static void write_record(shim *s, nb_box_state state, bool durable) {
+    if (is_visit(s))
+        return;
     s->record.is.state = (uint8_t) state;
     if (record_write(&s->record, s->folder, durable) < 0)
         log_error(&s->log, "record: write '%s': %m", RECORD_FILE);
@@ -344,7 +351,7 @@ void shim_session_ended(shim *s) {
 static void begin_main(shim *s) {
     const msg_launch *launch = &s->orders.launch;
     nb_error why;
-    if (launch->launch_flags & WIRE_LAUNCH_KEEP) {
+    if (launch->launch_flags & (WIRE_LAUNCH_KEEP | WIRE_LAUNCH_VISIT)) {
         now_running(s, false);
         return;
     }
@@ -443,7 +450,7 @@ static void on_agent_greeted(link_end *end) {
         .entropy = {entropy, sizeof(entropy)},
         .memory_bytes = launch->memory_bytes,
         .pids_max = launch->pids_max,
-        .setup_flags = launch->launch_flags & (WIRE_LAUNCH_INIT | WIRE_LAUNCH_KEEP) ? WIRE_SETUP_INIT : 0,
+        .setup_flags = launch->launch_flags & (WIRE_LAUNCH_INIT | WIRE_LAUNCH_KEEP | WIRE_LAUNCH_VISIT) ? WIRE_SETUP_INIT : 0,
     };
     link_send(&s->agent, wire_encode_setup, &setup);
     machine_wake(s->machine);
@@ -560,6 +567,8 @@ static int launch_machine(shim *s, nb_error *err) {
         result = nb_fail_oom(err);
     else if ((disk = open_box_file(s, DISK_FILE, 0, err)) < 0)
         result = -err->code;
+    else if (is_visit(s))
+        result = start_machine(s, &strings, disk, err);
     else if (piece_log_begin(&s->main_log, s->folder, MAIN_LOG_FILE, MAIN_LOG_MAX_BYTES) < 0)
         result = nb_fail(err, nb_code_of_errno(errno), errno, "write '%s' in the box's folder", MAIN_LOG_FILE);
     else if (piece_log_begin(&s->exec_log, s->folder, EXEC_LOG_FILE, EXEC_LOG_MAX_BYTES) < 0)

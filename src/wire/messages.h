@@ -103,7 +103,7 @@ enum wire_direction {
     F(u64, memory_bytes, 0)                  \
     F(u32, cpus, 0)                          \
     F(u32, pids_max, 0)                      \
-    F(u8, launch_flags, 0)                   \
+    F(u16, launch_flags, 0)                  \
     F(u16, columns, 0)                       \
     F(u16, rows, 0)                          \
     F(str, hostname, WIRE_NAME_MAX_BYTES)    \

@@ -168,10 +168,56 @@ def test_what_cannot_be_copied_is_said(box, files, words, status, said):
     assert result.code == status and said in result.err and result.err.startswith('nestbox: cp: '), result
 
 
-def test_a_stopped_box_is_named(nb, files):
+def test_s34_a_box_that_does_not_run_is_visited_without_a_trace(homes, nb, files):
+    nb.ok('create', '--name', 'still', 'busybox', 'sh', '-c', 'cat /note; echo ran >>/runs; exit 3')
+    (files / 'note').write_text('hello')
+    nb.ok('cp', files / 'note', 'still:/note')
+    assert nb.inspect('still')['state'] == 'created'
+    assert nb.run('start', '-a', 'still').code == 3
+    before = nb.inspect('still')
+    nb.ok('cp', 'still:/runs', files / 'runs')
+    nb.ok('cp', files / 'note', 'still:/second')
+    assert (files / 'runs').read_text() == 'ran\n'
+    assert nb.inspect('still') == before
+    assert nb.ok('logs', 'still').text == 'hello'
+    result = nb.run('cp', 'still:/nothing', str(files))
+    assert result.code == 1 and "'/nothing'" in result.err, result
+    wait_until('no process is left', lambda: not homes.new_processes())
+    assert nb.run('start', '-a', 'still').code == 3
+    nb.ok('cp', 'still:/runs', files / 'runs')
+    assert (files / 'runs').read_text() == 'ran\nran\n'
+
+
+def test_s32_a_start_waits_for_a_visit_and_a_killed_visitor_leaves_the_box_as_it_was(homes, nb, files):
+    nb.ok('create', '--name', 'still', 'busybox', 'sh', '-c', 'echo ran >>/runs')
+    visitor = nb.popen('cp', '-', 'still:/tmp', stdin=subprocess.PIPE)
+    wait_until('the machine runs', lambda: any(p.name.startswith('qemu-') for p in homes.new_processes()))
+    starting = nb.popen('start', '-a', 'still')
+    time.sleep(1)
+    assert starting.poll() is None and nb.state('still') == 'starting'
+    visitor.kill()
+    nb.finish(visitor)
+    assert nb.finish(starting).code == 0
+    nb.ok('cp', 'still:/runs', files / 'runs')
+    assert (files / 'runs').read_text() == 'ran\n'
+    visitor = nb.popen('cp', '-', 'still:/tmp', stdin=subprocess.PIPE)
+    wait_until('the machine runs', lambda: any(p.name.startswith('qemu-') for p in homes.new_processes()))
+    nb.ok('stop', '-t', '0', 'still')
+    assert nb.finish(visitor).code == 1
+    assert (nb.inspect('still')['state'], nb.inspect('still')['exit_code']) == ('stopped', 0)
+
+
+def test_two_copies_of_a_box_that_does_not_run_take_turns(nb, files):
     nb.ok('create', '--name', 'still', 'busybox')
-    result = nb.run('cp', 'still:/etc/passwd', str(files))
-    assert result.code == 1 and "'still'" in result.err and 'not running' in result.err, result
+    (files / 'a').write_text('a')
+    (files / 'b').write_text('b')
+    for process in [nb.popen('cp', files / name, f'still:/{name}') for name in 'ab']:
+        result = nb.finish(process)
+        assert result.code == 0, result
+    assert nb.ok('run', '--rm', 'busybox', 'true').code == 0
+    nb.ok('cp', 'still:/a', files / 'a2')
+    nb.ok('cp', 'still:/b', files / 'b2')
+    assert (files / 'a2').read_text() + (files / 'b2').read_text() == 'ab'
 
 
 def test_s27_a_full_disk_in_the_box_fails_the_copy_and_leaves_nothing_half(nb, files):
