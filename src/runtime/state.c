@@ -34,18 +34,23 @@ static bool speaks_of_a_live_box(const msg_record *record) {
     return record->state == NB_BOX_STARTING || record->state == NB_BOX_RUNNING || record->state == NB_BOX_STOPPING;
 }
 
-static int open_lock(int folder) {
-    return openat(folder, STATE_LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+/* Only who makes or removes a box makes the lock: in a folder that somebody else is removing, a new file would keep it from going. */
+static int open_lock(int folder, int flags) {
+    return openat(folder, STATE_LOCK_FILE, flags | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
-int box_lock(int folder, nb_error *err) {
-    CLEANUP(cleanup_fd) int fd = open_lock(folder);
+static int take_lock(int folder, int flags, nb_error *err) {
+    CLEANUP(cleanup_fd) int fd = open_lock(folder, flags);
     if (fd < 0)
         return nb_fail(err, nb_code_of_errno(errno), errno, "open the box's lock");
     if (lock_take(fd) < 0)
         return errno == EAGAIN ? nb_fail(err, NB_E_INVALID_STATE, 0, "the box is running")
                                : nb_fail(err, NB_E_STORAGE, errno, "lock the box");
     return take_fd(&fd);
+}
+
+int box_lock(int folder, nb_error *err) {
+    return take_lock(folder, O_CREAT, err);
 }
 
 /* No record (the box never started) is not an error: everything stays zero. */
@@ -72,7 +77,7 @@ static void write_record(int folder, const msg_record *record) {
 /* Whoever comes first writes it; until then every reader finds the same by himself. */
 static void mend(int folder, box_status *status, const log_sink *log) {
     nb_error ignored;
-    CLEANUP(cleanup_fd) int lock = box_lock(folder, &ignored);
+    CLEANUP(cleanup_fd) int lock = take_lock(folder, 0, &ignored);
     bool started = status->record.started_at_ms != 0;
     log_warning(log, "state: a box's shim died, process %u: recording that", status->record.shim_pid);
     status->record.state = started ? NB_BOX_STOPPED : NB_BOX_FAILED;
@@ -88,10 +93,10 @@ static void mend(int folder, box_status *status, const log_sink *log) {
 int box_status_read(int folder, const log_sink *log, box_status *ret_status, nb_error *err) {
     box_status status = {0};
     /* The lock before the record: a shim writes its last record before it lets go. */
-    CLEANUP(cleanup_fd) int lock = open_lock(folder);
-    if (lock < 0)
+    CLEANUP(cleanup_fd) int lock = open_lock(folder, 0);
+    if (lock < 0 && errno != ENOENT)
         return nb_fail(err, nb_code_of_errno(errno), errno, "open the box's lock");
-    status.live = lock_is_held(lock);
+    status.live = lock >= 0 && lock_is_held(lock);
     int result = read_record(folder, &status, err);
     if (result < 0) {
         box_status_done(&status);
@@ -106,7 +111,7 @@ int box_status_read(int folder, const log_sink *log, box_status *ret_status, nb_
 }
 
 int box_wait_unlocked(int folder, int64_t timeout_ms, nb_error *err) {
-    CLEANUP(cleanup_fd) int fd = open_lock(folder);
+    CLEANUP(cleanup_fd) int fd = open_lock(folder, 0);
     if (fd < 0)
         return errno == ENOENT ? 0 : nb_fail(err, nb_code_of_errno(errno), errno, "open the box's lock");
     deadline until = deadline_in(timeout_ms);
@@ -120,7 +125,7 @@ int box_wait_unlocked(int folder, int64_t timeout_ms, nb_error *err) {
 
 void box_record_failure(int folder, const nb_error *why) {
     nb_error ignored;
-    CLEANUP(cleanup_fd) int lock = box_lock(folder, &ignored);
+    CLEANUP(cleanup_fd) int lock = take_lock(folder, 0, &ignored);
     if (lock < 0)
         return; /* it is being started by somebody else, who knows better */
     msg_record record = {

@@ -640,7 +640,7 @@ int shim_init(shim *s, loop *l, int folder, nb_error *err) {
     loop_timer_init(l, &s->step_timer, on_step_timeout, s);
     loop_timer_init(l, &s->kill_timer, on_grace_over, s);
     loop_timer_init(l, &s->limit_timer, on_limit_over, s);
-    s->lock = open_box_file(s, LOCK_FILE, O_CREAT, err);
+    s->lock = open_box_file(s, LOCK_FILE, 0, err); /* not made: the box may just be removed */
     if (s->lock < 0)
         return -err->code;
     if (lock_wait(s->lock, LOCK_WAIT_MS) < 0)

@@ -90,6 +90,7 @@ static void a_shim_that_died_is_found_and_recorded(void **state) {
         dead.state = states[i % 3];
         dead.started_at_ms = started ? 5 : 0;
         write_as_a_shim(&folder, dead);
+        test_folder_write(&folder, STATE_LOCK_FILE, "", 0); /* which every box is made with */
         for (unsigned look = 0; look < 2; look++) { /* the second finds what the first has written */
             CLEANUP(box_status_done) box_status status = read_status(&folder);
             assert_false(status.live);

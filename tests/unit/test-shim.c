@@ -213,6 +213,7 @@ static int set_up(void **state) {
     b.l = loop_new();
     b.folder = test_folder_make();
     test_folder_write(&b.folder, DISK_FILE, "", 0);
+    test_folder_write(&b.folder, LOCK_FILE, "", 0);
     assert_int_equal(shim_init(&b.s, b.l, b.folder.fd, &why), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
     assert_non_null(client_new(&b.s, ends[0]));
