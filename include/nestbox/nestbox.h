@@ -399,6 +399,13 @@ typedef enum nb_log_kind {
 NB_API int nb_box_logs(nb_box *box, nb_log_kind kind,
                        int (*write)(void *user, int stream, uint64_t at_ms, const void *bytes, size_t length), void *user, nb_error *err);
 
+/* Reads the main command's output of the last start as nb_box_logs() does, and goes on with what is added until the box has stopped. The calling
+ * thread waits; a result of @write ends it, and so does time.
+ *
+ * @timeout_ms  -1: none; otherwise -NB_E_TIMEOUT when the box still runs then */
+NB_API int nb_box_logs_follow(nb_box *box, int (*write)(void *user, int stream, uint64_t at_ms, const void *bytes, size_t length),
+                              void *user, int64_t timeout_ms, nb_error *err);
+
 /* -------------------------------------------------------------------------------------------------------------- execs */
 
 typedef struct nb_exec_options {

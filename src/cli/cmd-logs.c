@@ -19,7 +19,7 @@
 
 struct logs_args {
     const char *tail, *since;
-    bool timestamps, console;
+    bool timestamps, console, follow;
 };
 
 static const opt logs_opts[] = {
@@ -27,7 +27,7 @@ static const opt logs_opts[] = {
     OPT_STRING('\0', "since", struct logs_args, since, "TIME", NULL, "only what came since then: RFC 3339, seconds since 1970, or 10m ago"),
     OPT_FLAG('t', "timestamps", struct logs_args, timestamps, "put the time before each line"),
     OPT_FLAG('\0', "console", struct logs_args, console, "the guest kernel's console instead of the command's output"),
-    OPT_UNSUPPORTED('f', "follow", NULL),
+    OPT_FLAG('f', "follow", struct logs_args, follow, "go on with what is written until the box has stopped"),
     OPT_UNSUPPORTED('\0', "until", "TIME"),
     OPT_END,
 };
@@ -37,7 +37,7 @@ enum { STREAM_OUT = 0, STREAM_ERR = 1, STREAM_COUNT = 2 };
 /* One reading. stdout and stderr come mixed, and each may stop in the middle of a line while the other goes on. */
 typedef struct reading {
     uint64_t since_ms;
-    bool counts_only, timestamps;
+    bool counts_only, timestamps, at_once;
     uint64_t skip;  /* lines at the start that are not printed */
     uint64_t lines; /* begun so far */
     struct {
@@ -54,7 +54,8 @@ static int print_piece(const reading *r, FILE *to, bool at_start, uint64_t at_ms
             when_rfc3339(at_ms, time);
         (void) fprintf(to, "%s ", time);
     }
-    return fwrite(bytes, 1, length, to) == length ? 0 : -NB_E_STORAGE;
+    bool printed = fwrite(bytes, 1, length, to) == length && (!r->at_once || fflush(to) == 0);
+    return printed ? 0 : -NB_E_STORAGE;
 }
 
 /* For nb_box_logs(). */
@@ -91,8 +92,8 @@ static int print_log(nb_box *box, const struct logs_args *args, uint64_t tail, u
             return r;
         skip = counting.lines > tail ? counting.lines - tail : 0;
     }
-    reading printing = {.since_ms = since_ms, .timestamps = args->timestamps, .skip = skip};
-    int r = nb_box_logs(box, kind, on_piece, &printing, err);
+    reading printing = {.since_ms = since_ms, .timestamps = args->timestamps, .at_once = args->follow, .skip = skip};
+    int r = args->follow ? nb_box_logs_follow(box, on_piece, &printing, -1, err) : nb_box_logs(box, kind, on_piece, &printing, err);
     if (r == -NB_E_STORAGE && (ferror(stdout) || ferror(stderr)))
         return nb_fail(err, NB_E_STORAGE, errno, "print the log");
     return r;
@@ -107,6 +108,8 @@ static int logs_run(cli *c, void *command_args, int argc, char **argv) {
         return cli_usage(c, "--tail '%s': want a number of lines, or all", args->tail);
     if (args->since && !when_parse(args->since, clock_wall_ms(), &since_ms))
         return cli_usage(c, "--since '%s': want " WHEN_FORM, args->since);
+    if (args->follow && args->console)
+        return cli_usage(c, "--follow and --console exclude each other");
     int r = cli_open(c, &err);
     if (r == 0)
         r = nb_box_open(c->runtime, argv[0], &box, &err);
@@ -120,7 +123,7 @@ const command command_logs = {
     .group = GROUP_BOX,
     .usage = "[OPTIONS] BOX",
     .summary = "Print what a box's command has written",
-    .details = "Of the last start, so far; stdout goes to stdout and stderr to stderr.",
+    .details = "Of the last start, so far, or with -f until the box has stopped; stdout goes to stdout and stderr to stderr.",
     .example = "nestbox logs -n 20 -t web",
     .opts = logs_opts,
     .args_size = sizeof(struct logs_args),

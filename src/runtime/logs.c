@@ -20,29 +20,49 @@
 #define PIECE_MAX_BYTES ((uint32_t) 1 << 20)
 #define PLAIN_READ_BYTES ((size_t) 64 << 10)
 
-/* A torn piece at the end is what a full disk or a crash left: the log ends before it. */
-static int read_pieces(int fd, log_writer *write, void *user) {
-    uint8_t header[PIECE_HEADER_BYTES];
-    CLEANUP(cleanup_free) uint8_t *bytes = NULL;
-    size_t capacity = 0;
-    while (fd_read_full(fd, header, sizeof(header)) == (ssize_t) sizeof(header)) {
-        uint32_t length = load_le32(header + 8);
-        if (length == 0 || length > PIECE_MAX_BYTES)
-            return 0;
-        if (length > capacity) {
-            uint8_t *larger = realloc(bytes, length);
-            if (!larger)
-                return -NB_E_NO_MEMORY;
-            bytes = larger;
-            capacity = length;
-        }
-        if (fd_read_full(fd, bytes, length) != (ssize_t) length)
-            return 0;
-        int result = write(user, header[12], load_le64(header), bytes, length);
-        if (result != 0)
-            return result;
+void piece_reader_done(piece_reader *r) {
+    r->fd = fd_close(r->fd);
+    free(r->bytes);
+    r->bytes = NULL;
+    r->capacity = 0;
+}
+
+static bool read_piece(piece_reader *r, const uint8_t header[PIECE_HEADER_BYTES], size_t *ret_length) {
+    uint32_t length = load_le32(header + 8);
+    if (length == 0 || length > PIECE_MAX_BYTES)
+        return false;
+    if (length > r->capacity) {
+        uint8_t *larger = realloc(r->bytes, length);
+        if (!larger)
+            return false;
+        r->bytes = larger;
+        r->capacity = length;
     }
-    return 0;
+    *ret_length = length;
+    return fd_read_full(r->fd, r->bytes, length) == (ssize_t) length;
+}
+
+bool piece_next(piece_reader *r, piece *ret_piece) {
+    uint8_t header[PIECE_HEADER_BYTES];
+    off_t start = lseek(r->fd, 0, SEEK_CUR);
+    size_t length;
+    if (fd_read_full(r->fd, header, sizeof(header)) == (ssize_t) sizeof(header) && read_piece(r, header, &length)) {
+        *ret_piece = (piece){.kind = header[12], .at_ms = load_le64(header), .bytes = r->bytes, .length = length};
+        return true;
+    }
+    (void) lseek(r->fd, start, SEEK_SET);
+    return false;
+}
+
+/* @fd  taken over */
+static int read_pieces(int fd, log_writer *write, void *user) {
+    piece_reader reader = {.fd = fd};
+    piece next;
+    int result = 0;
+    while (result == 0 && piece_next(&reader, &next))
+        result = write(user, next.kind, next.at_ms, next.bytes, next.length);
+    piece_reader_done(&reader);
+    return result;
 }
 
 static int read_plain(int fd, log_writer *write, void *user) {
@@ -56,19 +76,18 @@ static int read_plain(int fd, log_writer *write, void *user) {
     return 0;
 }
 
-/* @ret_fd  -1: it was never begun */
-static int open_log(int folder, const char *name, int *ret_fd, nb_error *err) {
+int log_open(int folder, const char *name, int *ret_fd, nb_error *err) {
     *ret_fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     return *ret_fd >= 0 || errno == ENOENT ? 0 : nb_fail(err, nb_code_of_errno(errno), errno, "open the log '%s'", name);
 }
 
 static int read_whole(int folder, const char *name, log_writer *write, void *user, nb_error *err) {
     CLEANUP(cleanup_fd) int fd = -1;
-    int result = open_log(folder, name, &fd, err);
+    int result = log_open(folder, name, &fd, err);
     return result < 0 || fd < 0 ? result : read_plain(fd, write, user);
 }
 
-static bool is_same_file(int a, int b) {
+bool log_is_same_file(int a, int b) {
     struct stat x, y;
     return a >= 0 && b >= 0 && fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
 }
@@ -79,16 +98,16 @@ int log_read_pieces(int folder, const char *name, log_writer *write, void *user,
     (void) snprintf(old_name, sizeof(old_name), "%s.1", name);
     CLEANUP(cleanup_fd) int newer = -1;
     CLEANUP(cleanup_fd) int older = -1;
-    int result = open_log(folder, name, &newer, err);
+    int result = log_open(folder, name, &newer, err);
     if (result == 0)
-        result = open_log(folder, old_name, &older, err);
+        result = log_open(folder, old_name, &older, err);
     if (result < 0)
         return result;
-    if (older >= 0 && !is_same_file(older, newer))
-        result = read_pieces(older, write, user);
+    if (older >= 0 && !log_is_same_file(older, newer))
+        result = read_pieces(take_fd(&older), write, user);
     if (result == 0 && newer >= 0)
-        result = read_pieces(newer, write, user);
-    return result == -NB_E_NO_MEMORY ? nb_fail_oom(err) : result;
+        result = read_pieces(take_fd(&newer), write, user);
+    return result;
 }
 
 int nb_box_logs(nb_box *box, nb_log_kind kind, log_writer *write, void *user, nb_error *err) {
@@ -100,7 +119,7 @@ int nb_box_logs(nb_box *box, nb_log_kind kind, log_writer *write, void *user, nb
     int result = -NB_E_INVALID;
     switch (kind) {
     case NB_LOG_MAIN:
-        result = log_read_pieces(folder, "main.log", write, user, err);
+        result = log_read_pieces(folder, LOG_MAIN_FILE, write, user, err);
         break;
     case NB_LOG_CONSOLE:
         result = read_whole(folder, "console.log", write, user, err);

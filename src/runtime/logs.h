@@ -7,11 +7,36 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#define LOG_MAIN_FILE "main.log"
+
 /* Takes one piece; a result other than 0 ends the reading and is returned. */
 typedef int log_writer(void *user, int kind, uint64_t at_ms, const void *bytes, size_t length);
+
+typedef struct piece {
+    int kind;
+    uint64_t at_ms;
+    const uint8_t *bytes; /* until the next one is read */
+    size_t length;
+} piece;
+
+typedef struct piece_reader {
+    int fd; /* owned */
+    uint8_t *bytes;
+    size_t capacity;
+} piece_reader;
+
+/* The next whole piece. False: there is none (yet), or memory is out; the descriptor stands where it stood. A torn piece at the end is what a full
+ * disk, a crash or a write that goes on has left: the log ends before it. */
+bool piece_next(piece_reader *reader, piece *ret_piece);
+void piece_reader_done(piece_reader *reader);
+
+/* @ret_fd  -1: it was never begun */
+int log_open(int folder, const char *name, int *ret_fd, nb_error *err);
+bool log_is_same_file(int a, int b);
 
 /* Reads a log of pieces (src/shim/piece-log.h) and the one before it, oldest first. One that was never begun is empty. */
 int log_read_pieces(int folder, const char *name, log_writer *write, void *user, nb_error *err);

@@ -136,13 +136,45 @@ def test_logs_of_a_detached_box_grow_while_it_runs(nb):
     wait_until('its second line', lambda: nb.ok('logs', 'box').out == b'one\ntwo\n')
 
 
+def test_logs_are_followed_until_the_box_has_stopped(nb):
+    box = nb.running_box(command=('sh', '-c', 'echo one; until [ -e /go ]; do sleep 0.1; done; echo two; echo err >&2; sleep 1; exit 3'))
+    follower = nb.popen('logs', '-f', 'box')
+    assert follower.stdout.readline() == b'one\n'
+    late = nb.popen('logs', '-f', '-n', '0', 'box')
+    box.exec('touch', '/go')
+    assert follower.stdout.readline() == b'two\n'
+    result = nb.finish(follower)
+    assert (result.code, result.out, result.err) == (0, b'', 'err\n')
+    result = nb.finish(late)
+    assert (result.code, result.out, result.err) == (0, b'two\n', 'err\n')
+    assert nb.ok('logs', '-f', 'box').out == b'one\ntwo\n'
+
+
+def test_logs_that_are_followed_lose_nothing_when_they_are_moved_aside(nb):
+    box = nb.running_box(command=('sh', '-c', 'until [ -e /go ]; do sleep 0.1; done; seq 2000000'))
+    follower = nb.popen('logs', '-f', 'box')
+    box.exec('touch', '/go')
+    out = nb.finish(follower, timeout=120).out
+    assert len(out) == sum(len(str(n)) + 1 for n in range(1, 2000001)) and out.endswith(b'\n2000000\n') and out.startswith(b'1\n2\n')
+
+
+def test_a_follower_is_told_of_the_end_of_a_box_that_is_killed_or_removed(nb):
+    for way in (('kill', 'box'), ('rm', '-f', 'box')):
+        nb.running_box(command=('sh', '-c', 'echo one; sleep 1000'))
+        follower = nb.popen('logs', '-f', 'box')
+        assert follower.stdout.readline() == b'one\n'
+        nb.ok(*way)
+        assert nb.finish(follower, timeout=20).code == 0
+        nb.run('rm', 'box')
+
+
 def test_logs_keep_every_byte(nb):
     sent = bytes(range(256)) * 4000
     assert nb.run('run', '-i', '--name', 'b', 'busybox', 'cat', input=sent).out == sent
     assert nb.ok('logs', 'b').out == sent
 
 
-@pytest.mark.parametrize('words,code', [(['logs'], 2), (['logs', 'a', 'b'], 2), (['logs', 'nowhere'], 1), (['logs', '-f', 'ended'], 2),
+@pytest.mark.parametrize('words,code', [(['logs'], 2), (['logs', 'a', 'b'], 2), (['logs', 'nowhere'], 1), (['logs', '-f', '--console', 'ended'], 2),
                                         (['logs', '-n', 'x', 'ended'], 2), (['logs', '--since', 'x', 'ended'], 2), (['inspect'], 2)])
 def test_logs_and_inspect_used_wrongly(listed, words, code):
     result = listed.run(*words)
