@@ -318,6 +318,9 @@ NB_API int nb_box_detach(nb_box *box, nb_error *err);
  * @grace_ms  -1: the box's own stop timeout */
 NB_API int nb_box_stop(nb_box *box, int64_t grace_ms, nb_error *err);
 
+/* Gives it another name, running or not. -NB_E_INVALID, -NB_E_ALREADY_EXISTS (another box has it), -NB_E_NOT_FOUND. */
+NB_API int nb_box_rename(nb_box *box, const char *name, nb_error *err);
+
 /* Removes the box, its disk and its logs. -NB_E_INVALID_STATE while it runs, unless @force, which kills it first. */
 NB_API int nb_box_remove(nb_box *box, bool force, nb_error *err);
 

@@ -44,9 +44,8 @@ static int check_range(uint64_t value, uint64_t low, uint64_t high, const char *
 static int check_options(const nb_box_options *o, nb_error *err) {
     if (!o->image || !*o->image)
         return nb_fail(err, NB_E_INVALID, 0, "create a box: no image is named");
-    if (o->name && !name_is_valid(o->name))
-        return nb_fail(err, NB_E_INVALID, 0,
-                       "name a box '%s': a name has 1 to 128 letters, digits, '_', '.', '-' and begins with a letter or digit", o->name);
+    if (o->name && options_check_name(o->name, err) < 0)
+        return -NB_E_INVALID;
     if (o->hostname && (!*o->hostname || strlen(o->hostname) > HOSTNAME_MAX_BYTES || strpbrk(o->hostname, " \t\n/")))
         return nb_fail(err, NB_E_INVALID, 0, "host name '%s': it must have 1 to %u characters, none of them white space or '/'",
                        o->hostname, HOSTNAME_MAX_BYTES);

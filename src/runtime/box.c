@@ -14,6 +14,7 @@
 #include "base/process.h"
 #include "runtime/channel.h"
 #include "runtime/connect.h"
+#include "runtime/options.h"
 #include "runtime/result.h"
 
 #include <dirent.h>
@@ -310,6 +311,15 @@ int nb_box_detach(nb_box *box, nb_error *err) {
     buf_done(&bytes);
     (void) fd_close(fd);
     return result;
+}
+
+int nb_box_rename(nb_box *box, const char *name, nb_error *err) {
+    if (!box || !name)
+        return nb_fail(err, NB_E_INVALID, 0, "rename a box: an argument is NULL");
+    int result = options_check_name(name, err);
+    if (result == 0)
+        result = store_rename_box(box->runtime->store, box->id, name, err);
+    return nb_fail_within(err, result, "rename box '%s'", box->called);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ removing */

@@ -44,6 +44,13 @@ bool name_is_valid(const char *name) {
     return true;
 }
 
+int options_check_name(const char *name, nb_error *err) {
+    return name_is_valid(name)
+               ? 0
+               : nb_fail(err, NB_E_INVALID, 0,
+                         "name a box '%s': a name has 1 to 128 letters, digits, '_', '.', '-' and begins with a letter or digit", name);
+}
+
 int options_add_strings(buf *packed, nb_strings strings, const char *what, nb_error *err) {
     for (size_t i = 0; i < strings.count; i++) {
         if (!strings.items || !strings.items[i])

@@ -23,6 +23,9 @@ int options_take(void *ours, size_t size, const void *theirs, const char *name, 
 /* [A-Za-z0-9][A-Za-z0-9_.-]{0,127} */
 bool name_is_valid(const char *name);
 
+/* The same as an error. */
+int options_check_name(const char *name, nb_error *err);
+
 /* Appends the strings, checking that none is NULL and that they fit. @what names them in the message. */
 int options_add_strings(buf *packed, nb_strings strings, const char *what, nb_error *err);
 

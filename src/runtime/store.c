@@ -351,6 +351,11 @@ static void bind_box(sqlite3_stmt *statement, const box_record *box) {
         (void) sqlite3_bind_int64(statement, numbers[i].at, (sqlite3_int64) numbers[i].value);
 }
 
+static int fail_name(const char *name, nb_error *err) {
+    return nb_fail_hint(err, nb_fail(err, NB_E_ALREADY_EXISTS, 0, "the name '%s' is taken by another box", name),
+                        "choose another name, or remove that box: nestbox rm %s", name);
+}
+
 static int add_box(store *s, const box_record *box, nb_error *err) {
     CLEANUP(cleanup_statement) sqlite3_stmt *statement = NULL;
     int result =
@@ -368,8 +373,7 @@ static int add_box(store *s, const box_record *box, nb_error *err) {
         return 0;
     int extended = sqlite3_extended_errcode(s->db);
     if (extended == SQLITE_CONSTRAINT_UNIQUE)
-        return nb_fail_hint(err, nb_fail(err, NB_E_ALREADY_EXISTS, 0, "the name '%s' is taken by another box", box->name),
-                            "choose another name, or remove that box: nestbox rm %s", box->name);
+        return fail_name(box->name, err);
     if (extended == SQLITE_CONSTRAINT_FOREIGNKEY)
         return nb_fail(err, NB_E_NOT_FOUND, 0, "the image '%s' was removed meanwhile", box->image);
     return fail(s, err, "record the box");
@@ -378,6 +382,25 @@ static int add_box(store *s, const box_record *box, nb_error *err) {
 int store_add_box(store *s, const box_record *box, nb_error *err) {
     (void) pthread_mutex_lock(&s->mutex);
     int result = add_box(s, box, err);
+    (void) pthread_mutex_unlock(&s->mutex);
+    return result;
+}
+
+static int rename_box(store *s, const char *id, const char *name, nb_error *err) {
+    CLEANUP(cleanup_statement) sqlite3_stmt *statement = NULL;
+    int result = prepare(s, "UPDATE boxes SET name = ?2 WHERE id = ?1", &statement, err);
+    if (result < 0)
+        return result;
+    bind_text(statement, 1, id);
+    bind_text(statement, 2, name);
+    if (sqlite3_step(statement) != SQLITE_DONE)
+        return sqlite3_extended_errcode(s->db) == SQLITE_CONSTRAINT_UNIQUE ? fail_name(name, err) : fail(s, err, "rename the box");
+    return sqlite3_changes(s->db) > 0 ? 0 : nb_fail(err, NB_E_NOT_FOUND, 0, "the box was removed meanwhile");
+}
+
+int store_rename_box(store *s, const char *id, const char *name, nb_error *err) {
+    (void) pthread_mutex_lock(&s->mutex);
+    int result = rename_box(s, id, name, err);
     (void) pthread_mutex_unlock(&s->mutex);
     return result;
 }

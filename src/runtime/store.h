@@ -55,6 +55,8 @@ int store_find_box(store *s, const char *name_or_id, arena *a, box_record *ret_b
 /* Newest first. */
 int store_list_boxes(store *s, arena *a, box_record **ret_boxes, size_t *ret_count, nb_error *err);
 /* What is not there is no error. */
+/* -NB_E_ALREADY_EXISTS, -NB_E_NOT_FOUND. */
+int store_rename_box(store *s, const char *id, const char *name, nb_error *err);
 int store_remove_box(store *s, const char *id, nb_error *err);
 int store_has_box(store *s, const char *id, bool *ret_has, nb_error *err);
 

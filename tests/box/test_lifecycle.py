@@ -173,3 +173,35 @@ def test_a_box_is_found_by(box, form):
     id = box.inspect()['id']
     word = {'name': box.name, 'id': id, 'prefix': id[:4]}[form]
     assert box.nestbox.ok('exec', word, 'echo', 'hi').text == 'hi'
+
+
+def test_a_box_is_renamed_running_or_not(nb):
+    box = nb.running_box(name='first')
+    nb.ok('create', '--name', 'second', 'busybox')
+    nb.ok('rename', 'first', 'third')
+    nb.ok('rename', 'second', 'first')
+    assert sorted((b['name'], b['state']) for b in nb.boxes()) == [('first', 'created'), ('third', 'running')]
+    assert nb.ok('exec', 'third', 'hostname').text == nb.inspect('third')['hostname']
+    nb.ok('rename', 'third', 'third')
+    for old, new, code, said in (('third', 'first', 1, "'first' is taken"), ('third', '../x', 1, "'../x'"), ('third', '', 1, "''"), ('nobody', 'x', 1, "'nobody'"),
+                                 ('third', None, 2, 'too few')):
+        result = nb.run('rename', old, *([new] if new is not None else []))
+        assert result.code == code and said in result.err, result
+    nb.ok('rm', '-f', 'third')
+    assert box.nestbox.run('inspect', 'third').code == 1
+
+
+def test_a_restart_runs_the_command_again(nb):
+    box = nb.running_box(command=('sh', '-c', 'echo run >>/runs; exec sleep 1000'))
+    wait_until('it has begun', lambda: box.sh('cat /runs').text == 'run')
+    machine = box.inspect()['machine_pid']
+    assert nb.ok('restart', '-t', '0', 'box').text == 'box'
+    wait_until('it has begun again', lambda: box.sh('cat /runs').text == 'run\nrun')
+    assert box.inspect()['machine_pid'] != machine
+    nb.ok('stop', '-t', '0', 'box')
+    nb.ok('restart', 'box')
+    wait_until('it has begun once more', lambda: box.sh('cat /runs').text == 'run\nrun\nrun')
+    nb.ok('run', '-d', '--rm', '--name', 'passing', 'busybox', 'sleep', '1000')
+    result = nb.run('restart', '-t', '0', 'passing', 'box')
+    assert result.code == 1 and "'passing'" in result.err and result.text == 'box', result
+    assert nb.state('passing') == 'running'

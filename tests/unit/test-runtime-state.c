@@ -91,7 +91,7 @@ static void a_shim_that_died_is_found_and_recorded(void **state) {
         dead.started_at_ms = started ? 5 : 0;
         write_as_a_shim(&folder, dead);
         test_folder_write(&folder, STATE_LOCK_FILE, "", 0); /* which every box is made with */
-        for (unsigned look = 0; look < 2; look++) { /* the second finds what the first has written */
+        for (unsigned look = 0; look < 2; look++) {         /* the second finds what the first has written */
             CLEANUP(box_status_done) box_status status = read_status(&folder);
             assert_false(status.live);
             assert_int_equal(status.record.state, started ? NB_BOX_STOPPED : NB_BOX_FAILED);
