@@ -65,7 +65,7 @@ static uint64_t measure(const tree_node *node, uint64_t *blocks) {
 
 static uint64_t run(int fd, const uint8_t *bytes, size_t length, size_t cut, size_t step) {
     disk *d = disk_new(fd, DISK_MAX_BYTES);
-    tree *t = d ? tree_new(d) : NULL;
+    tree *t = d ? tree_new(d, IMAGE_ENTRIES_DEFAULT) : NULL;
     uint64_t blocks = 0;
     assert(t);
     int r = apply(t, bytes, cut, step);

@@ -44,7 +44,7 @@ const command command_pull = {
     .summary = "Fetch images from their registries and print their ids",
     .details = "IMAGE is [HOST[:PORT]/]PATH[:TAG][@sha256:...], as for docker: python:3.12 is docker.io/library/python:3.12.\n"
                "What is here already of an image is not fetched again. Plain HTTP, certificate authorities and mirrors are set in\n"
-               "registries.json (docs/registries.md).",
+               "registries.json (docs/registries.md), limits in images.json (docs/images.md).",
     .example = "nestbox pull ghcr.io/acme/web:1",
     .opts = pull_opts,
     .args_size = sizeof(struct pull_args),

@@ -57,18 +57,34 @@ static int verify_document(const char *text, size_t length, const blob_promise *
     return 0;
 }
 
+/* What a manifest promises is held against the limits before a layer comes. */
+static int check_size(const fetch_request *request, const document *d, nb_error *err) {
+    uint64_t sum = 0, max = image_layers_max_bytes(&request->limits);
+    int code = image_check_layers(&request->limits, d->layer_count, err);
+    for (size_t i = 0; code == 0 && i < d->layer_count; i++) {
+        if (__builtin_add_overflow(sum, d->layers[i].size, &sum) || sum > max)
+            code = image_limit_hint(
+                err,
+                nb_fail(err, NB_E_EXHAUSTED, 0, "take the image's layers: packed, they have more than %llu bytes, %u times %llu",
+                        (unsigned long long) max, IMAGE_LAYERS_PER_DISK, (unsigned long long) request->limits.max_bytes),
+                "max_bytes");
+    }
+    return code;
+}
+
 /* Gets a document, verifies and keeps it, and says what it leads to. */
 static int take_document(const fetch_request *request, registry *r, const char *reference, const blob_promise *promise,
                          document *ret_document, fetch_result *result, nb_error *err) {
     CLEANUP(cleanup_free) char *text = NULL;
     char type[128], title[256];
     size_t length;
-    int code = registry_manifest(r, reference, &text, &length, type, err);
+    int code = registry_manifest(r, reference, request->limits.max_manifest_bytes, &text, &length, type, err);
     if (code < 0)
         return code;
     (void) snprintf(title, sizeof(title), "the manifest '%.150s' (%.80s)", reference, type[0] ? type : "of no type");
     if ((code = verify_document(text, length, promise, &result->manifest, err)) < 0 ||
-        (code = document_read(text, length, title, NULL, &request->platform, ret_document, err)) < 0)
+        (code = document_read(text, length, title, NULL, &request->platform, ret_document, err)) < 0 ||
+        (code = check_size(request, ret_document, err)) < 0)
         return nb_fail_within(err, code, "%s/%s", r->endpoint.host, r->repository);
     code = blobs_put(request->folder, &result->manifest, text, length, err);
     return code < 0 || keep_name(result, &result->manifest, err) ? code : -NB_E_NO_MEMORY;

@@ -16,6 +16,7 @@ typedef struct fetch_request {
     const char *reference; /* a tag or a digest */
     bool unqualified;      /* nobody named the registry */
     image_platform platform;
+    image_limits limits; /* complete: image_limits_take() */
     int folder;
     const http_watch *watch;
     download_progress *progress;

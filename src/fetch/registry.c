@@ -79,6 +79,7 @@ char *registry_url(const registry *r, const char *kind, const char *name) {
 typedef struct body {
     char *text;
     size_t length, max_bytes;
+    const char *limit; /* what a user calls max_bytes; NULL: it is no limit of theirs */
 } body;
 
 static void body_done(body *b) {
@@ -90,8 +91,10 @@ static int take_body(void *user, uint64_t from, const uint8_t *bytes, size_t len
     body *b = user;
     if (from == 0)
         b->length = 0;
-    if (length > b->max_bytes - b->length)
-        return nb_fail(err, NB_E_IMAGE, 0, "take a document: it has more than %zu bytes", b->max_bytes);
+    if (length > b->max_bytes - b->length) {
+        int result = nb_fail(err, NB_E_EXHAUSTED, 0, "take a document: it has more than %zu bytes", b->max_bytes);
+        return b->limit ? image_limit_hint(err, result, b->limit) : result;
+    }
     char *text = realloc(b->text, b->length + length + 1);
     if (!text)
         return nb_fail_oom(err);
@@ -349,9 +352,10 @@ static int get(registry *r, const char *url, const char *what, body *b, char ret
     }
 }
 
-int registry_manifest(registry *r, const char *reference, char **ret_text, size_t *ret_length, char ret_type[128], nb_error *err) {
+int registry_manifest(registry *r, const char *reference, uint64_t max_bytes, char **ret_text, size_t *ret_length, char ret_type[128],
+                      nb_error *err) {
     CLEANUP(cleanup_free) char *url = registry_url(r, "manifests", reference);
-    CLEANUP(body_done) body b = {.max_bytes = IMAGE_JSON_MAX_BYTES};
+    CLEANUP(body_done) body b = {.max_bytes = (size_t) max_bytes, .limit = "max_manifest_bytes"};
     char what[256];
     if (!url)
         return nb_fail_oom(err);
@@ -368,7 +372,7 @@ int registry_manifest(registry *r, const char *reference, char **ret_text, size_
 
 int registry_check_login(registry *r, const char *user, const char *password, nb_error *err) {
     CLEANUP(cleanup_free) char *url = registry_url(r, "", "");
-    CLEANUP(body_done) body b = {.max_bytes = IMAGE_JSON_MAX_BYTES};
+    CLEANUP(body_done) body b = {.max_bytes = IMAGE_JSON_DEFAULT_BYTES};
     char type[128];
     r->credentials = (credentials){.user = strdup(user), .password = strdup(password)};
     r->credentials_known = true;

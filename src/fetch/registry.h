@@ -32,8 +32,12 @@ void registry_done(registry *r);
 /* The address of something in the repository: "manifests" or "blobs", and its name. The caller's; NULL: out of memory. */
 char *registry_url(const registry *r, const char *kind, const char *name);
 
-/* A document, NUL-terminated; the caller's. @ret_type: its media type, "" where the registry names none; at least 128 bytes. */
-int registry_manifest(registry *r, const char *reference, char **ret_text, size_t *ret_length, char ret_type[128], nb_error *err);
+/* A document, NUL-terminated; the caller's.
+ *
+ * @max_bytes  a limit of images; -NB_E_EXHAUSTED beyond it
+ * @ret_type   its media type, "" where the registry names none; at least 128 bytes */
+int registry_manifest(registry *r, const char *reference, uint64_t max_bytes, char **ret_text, size_t *ret_length, char ret_type[128],
+                      nb_error *err);
 
 /* Whether the registry takes this user. 0; -NB_E_PERMISSION: it does not. */
 int registry_check_login(registry *r, const char *user, const char *password, nb_error *err);

@@ -23,7 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Documents of 4 MiB each, and libraries that reserve more than they use. */
+/* Documents of some MiB each, and libraries that reserve more than they use. */
 #define MEMORY_MAX_BYTES GIB(1)
 #define DESCRIPTORS_MAX 256u
 /* The owner takes five minutes of silence for a hang, and a registry may well be silent. */
@@ -95,8 +95,11 @@ static int fetch(owner *o, const msg_fetch *message, nb_error *err) {
     if (!t.registry || !t.repository || !t.reference || !t.architecture || !t.variant || !t.auth_file)
         return nb_fail_oom(err);
     take_proxies(message->env);
-    int r = settings_load(message->env, &s, err);
-    if (r < 0)
+    image_limits wanted = {
+        .max_layers = message->max_layers, .max_bytes = message->max_bytes, .max_manifest_bytes = message->max_manifest_bytes};
+    image_limits limits;
+    int r = image_limits_take(&wanted, &limits, err);
+    if (r < 0 || (r = settings_load(message->env, &s, err)) < 0)
         return r;
     fetch_request request = {.settings = &s,
                              .auth_file = t.auth_file,
@@ -105,6 +108,7 @@ static int fetch(owner *o, const msg_fetch *message, nb_error *err) {
                              .reference = t.reference,
                              .unqualified = message->fetch_flags & WIRE_FETCH_UNQUALIFIED,
                              .platform = {t.architecture, t.variant},
+                             .limits = limits,
                              .folder = WIRE_WORKER_SOURCE_FD,
                              .watch = &watch,
                              .progress = on_progress,

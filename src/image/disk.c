@@ -73,10 +73,6 @@ int disk_fd(const disk *d) {
     return d->fd;
 }
 
-uint64_t disk_max_bytes(const disk *d) {
-    return d->max_bytes;
-}
-
 uint64_t disk_end(const disk *d) {
     return d->end;
 }
@@ -154,8 +150,10 @@ static bool take_released(disk *d, uint32_t wanted, uint32_t *ret_first) {
 int disk_allocate(disk *d, uint32_t wanted, uint32_t *ret_first, uint32_t *ret_count, nb_error *err) {
     assert(wanted > 0 && wanted < DISK_GROUP_BLOCKS);
     if ((d->used + wanted) * DISK_BLOCK_BYTES > d->max_bytes)
-        return nb_fail(err, NB_E_EXHAUSTED, 0, "write the image's files: they take more than the disk's maximum of %llu MiB",
-                       (unsigned long long) (d->max_bytes >> 20));
+        return image_limit_hint(
+            err,
+            nb_fail(err, NB_E_EXHAUSTED, 0, "write the image's files: they take more than %llu bytes", (unsigned long long) d->max_bytes),
+            "max_bytes");
     uint32_t first, count = wanted;
     if (!take_released(d, wanted, &first)) {
         uint32_t left = DISK_GROUP_BLOCKS - (uint32_t) (d->end % DISK_GROUP_BLOCKS);

@@ -44,7 +44,6 @@ disk *disk_new(int fd, uint64_t max_bytes); /* NULL: out of memory */
 void disk_free(disk *d);
 
 int disk_fd(const disk *d);
-uint64_t disk_max_bytes(const disk *d);
 
 /* How many blocks at the head of a group belong to ext4. */
 uint32_t disk_group_overhead(uint32_t group);

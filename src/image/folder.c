@@ -344,8 +344,8 @@ static int list_names(folder_reader *r, int fd, name_list *list, nb_error *err) 
             break;
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
-        if (list->count >= IMAGE_ENTRIES_MAX)
-            return nb_fail(err, NB_E_EXHAUSTED, 0, "list '%.500s' of the folder: it has more than %u files", r->path, IMAGE_ENTRIES_MAX);
+        if (list->count >= r->tree->max_nodes)
+            return tree_is_full(r->tree, entry->d_name, err);
         if (!name_list_add(list, entry->d_name))
             return nb_fail_oom(err);
     }

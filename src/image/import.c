@@ -34,6 +34,7 @@ void import_result_done(import_result *result) {
 /* What is made on the way. */
 typedef struct import {
     const import_request *request;
+    image_limits limits; /* the request's, complete */
     disk *disk;
     tree *tree;
     uint64_t unpacked_bytes; /* of all layers until now */
@@ -48,9 +49,11 @@ static void import_done(import *m) {
 }
 
 static int import_begin(import *m, nb_error *err) {
-    uint64_t max = m->request->disk_max_bytes ? m->request->disk_max_bytes : IMAGE_DISK_DEFAULT_MAX_BYTES;
-    m->disk = disk_new(m->request->disk_fd, max < IMAGE_DISK_GROW_MAX_BYTES ? max : IMAGE_DISK_GROW_MAX_BYTES);
-    m->tree = m->disk ? tree_new(m->disk) : NULL;
+    int r = image_limits_take(&m->request->limits, &m->limits, err);
+    if (r < 0)
+        return r;
+    m->disk = disk_new(m->request->disk_fd, m->limits.max_bytes);
+    m->tree = m->disk ? tree_new(m->disk, m->limits.max_entries) : NULL;
     return m->tree ? 0 : nb_fail_oom(err);
 }
 
@@ -69,8 +72,7 @@ static int import_end(import *m, nb_error *err) {
 static int apply_archive(import *m, const blob *b, const blob_promise *promise, const char *what, bool is_layer, digest *ret_unpacked,
                          nb_error *err) {
     CLEANUP(layer_stream_freep) layer_stream *stream = NULL;
-    uint64_t max = disk_max_bytes(m->disk) * IMAGE_LAYERS_PER_DISK - m->unpacked_bytes;
-    int r = layer_stream_new(b, promise, m->request->watch, what, max, &stream, err);
+    int r = layer_stream_new(b, promise, m->request->watch, what, &m->limits, m->unpacked_bytes, &stream, err);
     if (r < 0)
         return r;
     CLEANUP(tar_reader_freep) tar_reader *reader = tar_reader_new((tar_input){.read = layer_stream_read, .user = stream});
@@ -138,12 +140,10 @@ static int check_platform(const import *m, nb_error *err) {
 }
 
 static int import_config(import *m, const source *s, const manifest *chosen, nb_error *err) {
-    CLEANUP(blob_done) blob b = {.fd = -1};
     CLEANUP(cleanup_free) char *text = NULL;
     size_t length;
-    int r;
-    if ((r = source_open(s, chosen->config.path, &b, err)) < 0 ||
-        (r = blob_read(&b, &chosen->config.promise, IMAGE_JSON_MAX_BYTES, &text, &length, err)) < 0)
+    int r = source_read_document(s, chosen->config.path, &chosen->config.promise, &text, &length, err);
+    if (r < 0)
         return nb_fail_within(err, r, "the image's configuration");
     r = image_config_parse(text, length, &m->result.config, err);
     if (r < 0 || (r = check_platform(m, err)) < 0)
@@ -159,7 +159,9 @@ static int import_config(import *m, const source *s, const manifest *chosen, nb_
 
 /* Takes @chosen's name over. */
 static int import_manifest(import *m, const source *s, manifest *chosen, nb_error *err) {
-    int r = import_config(m, s, chosen, err);
+    int r = image_check_layers(&m->limits, chosen->layer_count, err);
+    if (r == 0)
+        r = import_config(m, s, chosen, err);
     for (size_t i = 0; r == 0 && i < chosen->layer_count; i++)
         r = import_layer(m, s, chosen, i, err);
     if (r == 0)
@@ -176,7 +178,7 @@ static int import_image(import *m, const source *s, enum manifest_style style, n
 
 static int import_layout(import *m, nb_error *err) {
     CLEANUP(source_freep) source *s = NULL;
-    int r = source_open_folder(m->request->source_fd, &s, err);
+    int r = source_open_folder(m->request->source_fd, m->limits.max_manifest_bytes, &s, err);
     return r < 0 ? r : import_image(m, s, MANIFEST_OCI, err);
 }
 
@@ -186,7 +188,8 @@ static int import_stored(import *m, nb_error *err) {
     CLEANUP(manifest_done) manifest chosen = {0};
     digest of_manifest;
     int r = digest_parse(m->request->reference, &of_manifest, err);
-    if (r < 0 || (r = source_open_folder(m->request->source_fd, &s, err)) < 0 || (r = manifest_find(s, &of_manifest, &chosen, err)) < 0)
+    if (r < 0 || (r = source_open_folder(m->request->source_fd, m->limits.max_manifest_bytes, &s, err)) < 0 ||
+        (r = manifest_find(s, &of_manifest, &chosen, err)) < 0)
         return r;
     return import_manifest(m, s, &chosen, err);
 }
@@ -200,7 +203,7 @@ static int archive_has(const source *s, const char *name, bool *ret_found, nb_er
 static int import_archive(import *m, nb_error *err) {
     CLEANUP(source_freep) source *s = NULL;
     bool docker = m->request->kind == WIRE_IMAGE_DOCKER_ARCHIVE, oci = m->request->kind == WIRE_IMAGE_OCI_ARCHIVE;
-    int r = source_open_archive(m->request->source_fd, m->request->watch, &s, err);
+    int r = source_open_archive(m->request->source_fd, m->limits.max_manifest_bytes, m->request->watch, &s, err);
     if (r == 0 && !docker && !oci)
         r = archive_has(s, "manifest.json", &docker, err);
     if (r == 0 && !docker && !oci)
@@ -228,7 +231,7 @@ static bool folder_is_flat(const source *s) {
 
 static int import_folder(import *m, nb_error *err) {
     CLEANUP(source_freep) source *s = NULL;
-    int r = source_open_folder(m->request->source_fd, &s, err);
+    int r = source_open_folder(m->request->source_fd, m->limits.max_manifest_bytes, &s, err);
     if (r < 0)
         return r;
     if (folder_is_flat(s))

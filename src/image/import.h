@@ -7,6 +7,7 @@
 
 #include "base/strv.h"
 #include "image/config.h"
+#include "image/limits.h"
 #include "image/stream.h"
 
 typedef struct import_request {
@@ -15,7 +16,7 @@ typedef struct import_request {
     int disk_fd;              /* an empty file, read-write */
     const char *reference;    /* empty: the only one */
     const char *architecture; /* OCI's name; empty: whatever it is */
-    uint64_t disk_max_bytes;  /* 0: IMAGE_DISK_DEFAULT_MAX_BYTES */
+    image_limits limits;      /* 0: the default, each */
     strv command;             /* instead of the image's, if not empty */
     const image_watch *watch;
 } import_request;
@@ -30,7 +31,7 @@ typedef struct import_result {
 void import_result_done(import_result *result);
 
 /* Blocks until the disk is written. On failure its file holds rubbish. Errors: whatever manifest.h, layer.h, folder.h and ext4.h give, and
- * -NB_E_INVALID for an unknown kind. */
+ * -NB_E_INVALID for an unknown kind or a limit that cannot be. */
 int image_import(const import_request *request, import_result *ret_result, nb_error *err);
 
 #endif

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * limits.h - the maxima of images, with their reasons
+ * limits.h - the maxima of images, with their reasons; those that a user sets are in wire/image-limits.h
  */
 #ifndef IMAGE_LIMITS_H
 #define IMAGE_LIMITS_H
 
 #include "tar/limits.h"
+#include "wire/image-limits.h"
 
+#include <nestbox/error.h>
+
+#include <stddef.h>
 #include <stdint.h>
 
-/* Container engines stop at 127 layers (overlayfs): twice that. */
-#define IMAGE_LAYERS_MAX 256u
-/* A large desktop image has half a million names; a node costs some 300 bytes of memory. */
-#define IMAGE_ENTRIES_MAX 5000000u
 /* Folders within folders: PATH_MAX allows 2,048 of them; the tree is walked by recursion, and nothing real goes beyond a hundred. */
 #define IMAGE_DEPTH_MAX 1024u
 /* A component of a path: what ext4 can store. */
@@ -25,8 +25,6 @@
 #define IMAGE_LINKS_FOLLOWED_MAX 40u
 /* Names of one file: EXT4_LINK_MAX. */
 #define IMAGE_LINK_COUNT_MAX 65000u
-/* image-spec's advice for a manifest is 4 MiB; the same serves indexes and configurations. */
-#define IMAGE_JSON_MAX_BYTES (4u << 20)
 /* No document of the specification nests deeper than eight; labels are flat. */
 #define IMAGE_JSON_DEPTH_MAX 64u
 /* An index may name indexes; one level is usual. */
@@ -45,14 +43,21 @@
 /* The largest file that ext4 with 4 KiB blocks can describe: 2^32 - 1 blocks. */
 #define IMAGE_FILE_MAX_BYTES (((uint64_t) UINT32_MAX) << 12)
 
-/* The content of an image when the owner names no other bound. */
-#define IMAGE_DISK_DEFAULT_MAX_BYTES (UINT64_C(64) << 30)
-/* What a base disk can be grown to, hence the most its content may be. */
-#define IMAGE_DISK_GROW_MAX_BYTES (UINT64_C(1) << 40)
 /* Layers replace each other's files, so that their sum may go beyond the disk; by how much. */
 #define IMAGE_LAYERS_PER_DISK 4u
-/* gzip cannot do better than 1,032 to 1, and zstd on real layers does far worse; a layer of less than the grace is harmless anyhow. */
-#define IMAGE_RATIO_MAX 2000u
+/* How much a layer grows counts from here on: what it was up to here is harmless anyhow. */
 #define IMAGE_RATIO_GRACE_BYTES (UINT64_C(1) << 30)
+
+/* Completes what the owner wants: 0 is the default. -NB_E_INVALID: beyond what can be set. */
+int image_limits_take(const image_limits *wanted, image_limits *ret_limits, nb_error *err);
+
+/* Says how the limit @name of IMAGE_LIMITS, which an image went beyond, is raised. Returns @result unchanged. */
+int image_limit_hint(nb_error *err, int result, const char *name);
+
+/* 0 or -NB_E_EXHAUSTED. */
+int image_check_layers(const image_limits *limits, size_t count, nb_error *err);
+
+/* What all layers of an image may come to, packed or unpacked. */
+uint64_t image_layers_max_bytes(const image_limits *limits);
 
 #endif

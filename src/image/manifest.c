@@ -36,11 +36,7 @@ static char *blob_path(enum manifest_style style, const digest *d, bool is_manif
 
 static int read_document(const source *s, const char *path, const blob_promise *promise, char **ret_text, size_t *ret_length,
                          nb_error *err) {
-    CLEANUP(blob_done) blob b = {.fd = -1};
-    int r = source_open(s, path, &b, err);
-    if (r == 0)
-        r = blob_read(&b, promise, IMAGE_JSON_MAX_BYTES, ret_text, ret_length, err);
-    return r < 0 ? nb_fail_within(err, r, "'%.200s'", path) : 0;
+    return nb_fail_within(err, source_read_document(s, path, promise, ret_text, ret_length, err), "'%.200s'", path);
 }
 
 static int place_blob(const blob_promise *promise, enum manifest_style style, manifest_blob *ret_blob, nb_error *err) {

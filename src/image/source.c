@@ -33,6 +33,7 @@ typedef struct member {
 
 struct source {
     int fd;
+    uint64_t document_max_bytes;
     bool is_archive;
     member *members; /* sorted by name */
     size_t count, capacity;
@@ -49,11 +50,12 @@ void source_free(source *s) {
     free(s);
 }
 
-int source_open_folder(int fd, source **ret_source, nb_error *err) {
+int source_open_folder(int fd, uint64_t document_max_bytes, source **ret_source, nb_error *err) {
     source *s = calloc(1, sizeof(*s));
     if (!s)
         return nb_fail_oom(err);
     s->fd = fd;
+    s->document_max_bytes = document_max_bytes;
     *ret_source = s;
     return 0;
 }
@@ -143,7 +145,7 @@ static bool is_compressed(int fd) {
     return false;
 }
 
-int source_open_archive(int fd, const image_watch *watch, source **ret_source, nb_error *err) {
+int source_open_archive(int fd, uint64_t document_max_bytes, const image_watch *watch, source **ret_source, nb_error *err) {
     struct stat stat;
     if (fstat(fd, &stat) < 0)
         return nb_fail(err, NB_E_STORAGE, errno, "look at the archive");
@@ -158,6 +160,7 @@ int source_open_archive(int fd, const image_watch *watch, source **ret_source, n
     if (!s || !reader)
         return nb_fail_oom(err);
     s->fd = fd;
+    s->document_max_bytes = document_max_bytes;
     s->is_archive = true;
     const tar_entry *entry;
     int r;
@@ -247,4 +250,16 @@ int source_open(const source *s, const char *path, blob *ret_blob, nb_error *err
     if (r == 0 && !found)
         return nb_fail(err, NB_E_IMAGE, 0, "open '%.300s' in the image: there is no such file", path);
     return r;
+}
+
+int source_read_document(const source *s, const char *path, const blob_promise *promise, char **ret_text, size_t *ret_length,
+                         nb_error *err) {
+    CLEANUP(blob_done) blob b = {.fd = -1};
+    int r = source_open(s, path, &b, err);
+    if (r == 0 && b.size > s->document_max_bytes)
+        r = image_limit_hint(err,
+                             nb_fail(err, NB_E_EXHAUSTED, 0, "read a document of the image: it has more than %llu bytes",
+                                     (unsigned long long) s->document_max_bytes),
+                             "max_manifest_bytes");
+    return r < 0 ? r : blob_read(&b, promise, IMAGE_JSON_MAX_BYTES, ret_text, ret_length, err);
 }

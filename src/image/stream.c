@@ -12,7 +12,6 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "image/limits.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -95,7 +94,8 @@ struct layer_stream {
     const blob_promise *promise;
     const image_watch *watch;
     char what[64];
-    uint64_t max_bytes;
+    const image_limits *limits;
+    uint64_t before; /* unpacked bytes of other layers */
     struct archive *archive;
     hasher *packed_hasher, *unpacked_hasher;
     bool empty; /* nothing at all was unpacked */
@@ -169,15 +169,16 @@ static int open_archive(layer_stream *s, nb_error *err) {
     return r == ARCHIVE_OK || r == ARCHIVE_EOF ? 0 : unpack_failed(s, err);
 }
 
-int layer_stream_new(const blob *b, const blob_promise *promise, const image_watch *watch, const char *what, uint64_t max_bytes,
-                     layer_stream **ret_stream, nb_error *err) {
+int layer_stream_new(const blob *b, const blob_promise *promise, const image_watch *watch, const char *what, const image_limits *limits,
+                     uint64_t before, layer_stream **ret_stream, nb_error *err) {
     CLEANUP(layer_stream_freep) layer_stream *s = calloc(1, sizeof(*s));
     if (!s)
         return nb_fail_oom(err);
     s->blob = b;
     s->promise = promise;
     s->watch = watch;
-    s->max_bytes = max_bytes;
+    s->limits = limits;
+    s->before = before;
     (void) snprintf(s->what, sizeof(s->what), "%s", what);
     s->packed_hasher = hasher_new(promised_algorithm(promise));
     s->unpacked_hasher = hasher_new(DIGEST_SHA256);
@@ -190,11 +191,18 @@ int layer_stream_new(const blob *b, const blob_promise *promise, const image_wat
 }
 
 static int check_growth(const layer_stream *s, nb_error *err) {
-    if (s->unpacked_bytes > s->max_bytes)
-        return nb_fail(err, NB_E_EXHAUSTED, 0, "unpack %s: the image's layers have more than %llu MiB", s->what,
-                       (unsigned long long) (s->max_bytes >> 20));
-    if (s->unpacked_bytes > IMAGE_RATIO_GRACE_BYTES && s->unpacked_bytes / IMAGE_RATIO_MAX > s->packed_bytes)
-        return nb_fail(err, NB_E_EXHAUSTED, 0, "unpack %s: it grows more than %u times, as no honest layer does", s->what, IMAGE_RATIO_MAX);
+    uint64_t max_bytes = image_layers_max_bytes(s->limits), max_ratio = s->limits->max_ratio;
+    if (s->before + s->unpacked_bytes > max_bytes)
+        return image_limit_hint(err,
+                                nb_fail(err, NB_E_EXHAUSTED, 0, "unpack %s: the image's layers have more than %llu bytes, %u times %llu",
+                                        s->what, (unsigned long long) max_bytes, IMAGE_LAYERS_PER_DISK,
+                                        (unsigned long long) s->limits->max_bytes),
+                                "max_bytes");
+    if (s->unpacked_bytes > IMAGE_RATIO_GRACE_BYTES && s->unpacked_bytes / max_ratio > s->packed_bytes)
+        return image_limit_hint(err,
+                                nb_fail(err, NB_E_EXHAUSTED, 0, "unpack %s: it grows more than %llu times, as no honest layer does",
+                                        s->what, (unsigned long long) max_ratio),
+                                "max_ratio");
     return 0;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "image/digest.h"
+#include "image/limits.h"
 
 #include <nestbox/error.h>
 
@@ -40,16 +41,16 @@ int blob_read(const blob *b, const blob_promise *promise, size_t max_bytes, char
 /* A layer: a tar archive, compressed or not. */
 typedef struct layer_stream layer_stream;
 
-/* @b          borrowed, as @promise and @watch
+/* @b          borrowed, as @promise, @watch and @limits
  * @what       names it in messages
- * @max_bytes  how much it may unpack to
+ * @before     unpacked bytes of the image's layers before it, which count too
  * 0, -NB_E_IMAGE, -NB_E_STORAGE, -NB_E_NO_MEMORY. */
-int layer_stream_new(const blob *b, const blob_promise *promise, const image_watch *watch, const char *what, uint64_t max_bytes,
-                     layer_stream **ret_stream, nb_error *err);
+int layer_stream_new(const blob *b, const blob_promise *promise, const image_watch *watch, const char *what, const image_limits *limits,
+                     uint64_t before, layer_stream **ret_stream, nb_error *err);
 void layer_stream_free(layer_stream *s);
 CLEANUP_DEFINE(layer_stream, layer_stream_free)
 
-/* Unpacked bytes, up to @size; none at the end. A tar_input's read. */
+/* Unpacked bytes, up to @size; none at the end. A tar_input's read. -NB_E_EXHAUSTED: more of them than the limits allow. */
 int layer_stream_read(void *stream, void *into, size_t size, size_t *ret_length, nb_error *err);
 
 /* Reads what is left, and checks the promise, which is about the packed bytes. @ret_unpacked is the SHA-256 of the unpacked ones. */

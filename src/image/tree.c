@@ -112,12 +112,13 @@ static tree_node *node_new(tree *t, tree_node *parent, const char *name, tree_in
     return node;
 }
 
-tree *tree_new(disk *d) {
+tree *tree_new(disk *d, uint64_t max_nodes) {
     CLEANUP(tree_freep) tree *t = calloc(1, sizeof(*t));
     if (!t)
         return NULL;
     t->disk = d;
     t->layer = 1;
+    t->max_nodes = max_nodes;
     tree_inode *inode = tree_inode_new(S_IFDIR | 0755);
     if (!inode)
         return NULL;
@@ -293,6 +294,12 @@ static void replace_inode(tree *t, tree_node *node, tree_inode *inode) {
     node->layer = t->layer;
 }
 
+int tree_is_full(const tree *t, const char *name, nb_error *err) {
+    return image_limit_hint(
+        err, nb_fail(err, NB_E_EXHAUSTED, 0, "add '%.500s': the image has more than %llu files", name, (unsigned long long) t->max_nodes),
+        "max_entries");
+}
+
 int tree_put(tree *t, const tree_place *place, tree_inode *inode, nb_error *err) {
     tree_node *old = tree_find(t, place);
     if (!place->name[0] && !S_ISDIR(inode->mode)) {
@@ -306,8 +313,8 @@ int tree_put(tree *t, const tree_place *place, tree_inode *inode, nb_error *err)
     if (old)
         node_remove(t, old, t->disk);
     int r = 0;
-    if (t->node_count >= IMAGE_ENTRIES_MAX)
-        r = nb_fail(err, NB_E_EXHAUSTED, 0, "add '%s': the image has more than %u files", place->name, IMAGE_ENTRIES_MAX);
+    if (t->node_count > t->max_nodes) /* the root is a node, but no name */
+        r = tree_is_full(t, place->name, err);
     else if (place->parent->depth >= IMAGE_DEPTH_MAX)
         r = nb_fail(err, NB_E_EXHAUSTED, 0, "add '%s': its folders are nested deeper than %u", place->name, IMAGE_DEPTH_MAX);
     else if (inode->references > IMAGE_LINK_COUNT_MAX)

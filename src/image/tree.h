@@ -60,9 +60,11 @@ typedef struct tree {
     tree_node *root;
     uint32_t layer; /* the one that is being applied; the first is 1 */
     uint32_t node_count;
+    uint64_t max_nodes;
 } tree;
 
-tree *tree_new(disk *d); /* NULL: out of memory */
+/* @max_nodes  how many names it may have. NULL: out of memory. */
+tree *tree_new(disk *d, uint64_t max_nodes);
 void tree_free(tree *t); /* leaves the disk alone */
 CLEANUP_DEFINE(tree, tree_free)
 
@@ -99,6 +101,9 @@ tree_node *tree_child(const tree_node *folder, const char *name);
 /* Puts @inode at @place, taking over a reference of the caller's, on failure too. What was there goes away, except that a folder put over
  * a folder keeps what is in it. */
 int tree_put(tree *t, const tree_place *place, tree_inode *inode, nb_error *err);
+
+/* The error of a tree that has as many names as it may, and is to have one more. -NB_E_EXHAUSTED. */
+int tree_is_full(const tree *t, const char *name, nb_error *err);
 
 /* Takes away what lower layers put at @place (a whiteout), or below a folder (an opaque one). 0 or -NB_E_NO_MEMORY. */
 int tree_whiteout(tree *t, const tree_place *place, nb_error *err);

@@ -19,7 +19,7 @@
 #include <locale.h>
 #include <stdlib.h>
 
-/* A tree of the largest image that is allowed takes some 2 GiB; a decompressor's window little beside it. */
+/* A tree of the largest image that is allowed takes some 3 GiB; a decompressor's window little beside it. */
 #define MEMORY_MAX_BYTES GIB(4)
 /* A folder on the way down to the deepest costs a descriptor. */
 #define DESCRIPTORS_MAX 4096u
@@ -80,7 +80,11 @@ static void serve(owner *o, const msg_import *message) {
             .disk_fd = WIRE_WORKER_DISK_FD,
             .reference = reference,
             .architecture = architecture,
-            .disk_max_bytes = message->disk_max_bytes,
+            .limits = {.max_layers = message->max_layers,
+                       .max_entries = message->max_entries,
+                       .max_bytes = message->max_bytes,
+                       .max_ratio = message->max_ratio,
+                       .max_manifest_bytes = message->max_manifest_bytes},
             .command = message->command,
             .watch = &watch,
         };

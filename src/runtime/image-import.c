@@ -29,8 +29,7 @@
 /* Temporary files of imports; their name ends in the id of the import, and their maker holds their lock. */
 #define TEMPORARY_PREFIX ".new-"
 
-/* Imports wait for each other, so that two programs do not make the same disk twice; the longest sensible import. */
-#define IMPORT_WAIT_MS 3600000
+/* Imports wait for each other, so that two programs do not make the same disk twice. */
 #define IMPORT_LOCK_FILE "lock"
 
 #define SHA256_ID_LENGTH (7 + 64)
@@ -101,6 +100,7 @@ static int take_imported(const uint8_t *bytes, size_t length, arena *a, image_re
 /* Has the worker make the disk. */
 static int ask_worker(nb_runtime *rt, const import_order *order, int disk, arena *a, image_record *ret_image, nb_error *err) {
     CLEANUP(buf_done) buf bytes;
+    const image_limits *limits = &order->settings->limits;
     const uint8_t *answer;
     size_t length;
     buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
@@ -109,10 +109,17 @@ static int ask_worker(nb_runtime *rt, const import_order *order, int disk, arena
         .reference = wire_str(order->tag),
         .architecture = wire_str(order->architecture),
         .command = order->command,
+        .max_layers = limits->max_layers,
+        .max_entries = limits->max_entries,
+        .max_bytes = limits->max_bytes,
+        .max_ratio = limits->max_ratio,
+        .max_manifest_bytes = limits->max_manifest_bytes,
     };
     if (!wire_control(&bytes, wire_encode_import, &import))
         return nb_fail(err, NB_E_INVALID, 0, "the image's tag or command is too long");
-    int result = image_worker_ask(rt, &embedded_image, (const int[]){order->source, disk}, 2, &bytes, &answer, &length, err);
+    int result = image_worker_ask(rt, &embedded_image, (const int[]){order->source, disk}, 2, &bytes, order->until, &answer, &length, err);
+    if (result == -NB_E_TIMEOUT && deadline_passed(order->until))
+        return image_settings_time_is_over(order->settings, err);
     return result < 0 ? result : take_imported(answer, length, a, ret_image, err);
 }
 
@@ -154,11 +161,11 @@ static int import_image(nb_runtime *rt, const import_order *order, arena *a, ima
     return result;
 }
 
-int image_import_lock(nb_runtime *rt, nb_error *err) {
+int image_import_lock(nb_runtime *rt, int64_t wait_ms, nb_error *err) {
     CLEANUP(cleanup_fd) int fd = openat(rt->images, IMPORT_LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return nb_fail(err, nb_code_of_errno(errno), errno, "open the lock of '%s/" HOME_IMAGES "'", rt->home);
-    if (lock_wait(fd, IMPORT_WAIT_MS) < 0)
+    if (lock_wait(fd, wait_ms) < 0)
         return nb_fail(err, errno == EAGAIN ? NB_E_TIMEOUT : NB_E_STORAGE, errno, "wait for another program's import into '%s'", rt->home);
     return take_fd(&fd);
 }

@@ -5,6 +5,7 @@
 #ifndef RUNTIME_IMAGE_IMPORT_H
 #define RUNTIME_IMAGE_IMPORT_H
 
+#include "runtime/image-settings.h"
 #include "runtime/runtime.h"
 
 /* What an import is made of. */
@@ -14,12 +15,15 @@ typedef struct import_order {
     const char *tag;          /* as IMPORT's reference */
     const char *architecture; /* "": whatever it is for */
     strv command;             /* instead of the image's, if not empty */
+    const image_settings *settings;
+    deadline until; /* when it must be done */
 } import_order;
 
 /* One import at a time per home: nothing is made twice. The descriptor that holds the lock, or -NB_E_.... */
-int image_import_lock(nb_runtime *rt, nb_error *err);
+int image_import_lock(nb_runtime *rt, int64_t wait_ms, nb_error *err);
 
-/* Imports and records under @name, or under what the archive itself calls it where that is "". Under the lock. */
+/* Imports and records under @name, or under what the archive itself calls it where that is "". Under the lock. -NB_E_EXHAUSTED and -NB_E_TIMEOUT
+ * say which of the settings it went beyond; otherwise as image_worker_ask(). Nothing stays of what failed. */
 int image_import_named(nb_runtime *rt, const import_order *order, const char *name, const char *source, arena *a, image_record *ret_image,
                        nb_error *err);
 

@@ -52,17 +52,24 @@ static void report_progress(nb_runtime *rt, const uint8_t *bytes, size_t length)
     rt->options.progress(rt->options.progress_user, what, progress.done_bytes, progress.total_bytes);
 }
 
-int image_worker_ask(nb_runtime *rt, const embedded_program *program, const int *fds, size_t fd_count, buf *bytes,
+static deadline patience(deadline until) {
+    deadline silence = deadline_in(WORKER_SILENCE_MS);
+    return silence.at_ms < until.at_ms ? silence : until;
+}
+
+int image_worker_ask(nb_runtime *rt, const embedded_program *program, const int *fds, size_t fd_count, buf *bytes, deadline until,
                      const uint8_t **ret_bytes, size_t *ret_length, nb_error *err) {
     CLEANUP(cleanup_fd) int socket = -1;
     assert(fd_count <= IMAGE_WORKER_FDS_MAX);
     int result = start(rt, program, fds, fd_count, &socket, err);
     if (result == 0)
-        result = channel_send(socket, bytes, deadline_in(WORKER_SILENCE_MS), err);
+        result = channel_send(socket, bytes, patience(until), err);
     while (result == 0) {
         const uint8_t *message;
         size_t length;
-        result = channel_receive(socket, TO_OWNER, deadline_in(WORKER_SILENCE_MS), bytes, &message, &length, err);
+        if (deadline_passed(until)) /* one that reports its progress without end is not silent */
+            return nb_fail(err, NB_E_TIMEOUT, 0, "wait for '%s'", program->name);
+        result = channel_receive(socket, TO_OWNER, patience(until), bytes, &message, &length, err);
         if (result == -NB_E_BOX_GONE)
             return nb_fail(err, NB_E_IMAGE, 0, "'%s' died, of a limit on its memory or of a fault", program->name);
         if (result < 0)

@@ -83,14 +83,22 @@ static int prepare_from(nb_runtime *rt, const image_reference *reference, const 
     int result = describe_source(reference, source, a, &source_text, err);
     if (result < 0 || is_ready(rt, name, source_text, a, ret_image))
         return result;
-    CLEANUP(cleanup_fd) int lock = image_import_lock(rt, err);
+    image_settings settings;
+    if ((result = image_settings_load(&settings, err)) < 0)
+        return result;
+    CLEANUP(cleanup_fd) int lock = image_import_lock(rt, image_settings_time_ms(&settings), err);
     if (lock < 0)
         return lock;
     if (is_ready(rt, name, source_text, a, ret_image)) /* made while we waited */
         return 0;
     log_info(&rt->log, "image: making '%s' ready from '%s'", name, reference->path);
-    import_order order = {
-        .kind = reference->kind, .source = source, .tag = reference->tag, .architecture = host_architecture(), .command = command};
+    import_order order = {.kind = reference->kind,
+                          .source = source,
+                          .tag = reference->tag,
+                          .architecture = host_architecture(),
+                          .command = command,
+                          .settings = &settings,
+                          .until = deadline_in(image_settings_time_ms(&settings))};
     return nb_fail_within(err, image_import_named(rt, &order, name, source_text, a, ret_image, err), "use the image '%s'", name);
 }
 
@@ -267,13 +275,20 @@ int nb_image_pull(nb_runtime *rt, const char *reference, const char *platform, n
     return result;
 }
 
-static int import_under_lock(nb_runtime *rt, const import_order *order, const char *name, nb_image_info **ret_image, nb_error *err) {
+static int import_under_lock(nb_runtime *rt, const import_order *wanted, const char *name, nb_image_info **ret_image, nb_error *err) {
     arena a = {0};
     image_record image;
-    CLEANUP(cleanup_fd) int lock = image_import_lock(rt, err);
+    image_settings settings;
+    int result = image_settings_load(&settings, err);
+    if (result < 0)
+        return result;
+    CLEANUP(cleanup_fd) int lock = image_import_lock(rt, image_settings_time_ms(&settings), err);
     if (lock < 0)
         return lock;
-    int result = image_import_named(rt, order, name, "", &a, &image, err);
+    import_order order = *wanted;
+    order.settings = &settings;
+    order.until = deadline_in(image_settings_time_ms(&settings));
+    result = image_import_named(rt, &order, name, "", &a, &image, err);
     if (result == 0)
         result = give_image(&image, ret_image, err);
     arena_done(&a);

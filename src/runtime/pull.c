@@ -32,8 +32,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The longest sensible pull of another program. */
-#define PULL_WAIT_MS 3600000
 /* What came of an interrupted pull is worth keeping for about as long as somebody remembers having started it. */
 #define KEPT_S (24 * 3600)
 #define LOCK_FILE "lock"
@@ -71,14 +69,20 @@ static int pack_environment(buf *packed, nb_error *err) {
     return 0;
 }
 
+/* How a pull is bounded. */
+typedef struct pull_bounds {
+    image_settings settings;
+    deadline until;
+} pull_bounds;
+
 /* What the worker said, in the arena. */
 typedef struct fetched {
     const char *manifest, *config;
     strv blobs;
 } fetched;
 
-static int fetch(nb_runtime *rt, const image_name *name, const image_wish *wish, int layout, arena *a, fetched *ret_fetched,
-                 nb_error *err) {
+static int fetch(nb_runtime *rt, const image_name *name, const image_wish *wish, const pull_bounds *bounds, int layout, arena *a,
+                 fetched *ret_fetched, nb_error *err) {
     CLEANUP(cleanup_free) char *auth_file = auth_path(rt);
     CLEANUP(buf_done) buf env = {0}, bytes;
     const uint8_t *answer;
@@ -97,10 +101,15 @@ static int fetch(nb_runtime *rt, const image_name *name, const image_wish *wish,
                          .architecture = wire_str(wish->architecture[0] ? wish->architecture : host_architecture()),
                          .variant = wire_str(wish->variant),
                          .auth_file = wire_str(auth_file),
-                         .env = strv_of(&env)};
+                         .env = strv_of(&env),
+                         .max_layers = bounds->settings.limits.max_layers,
+                         .max_bytes = bounds->settings.limits.max_bytes,
+                         .max_manifest_bytes = bounds->settings.limits.max_manifest_bytes};
     if (!wire_control(&bytes, wire_encode_fetch, &request))
         return nb_fail_oom(err);
-    result = image_worker_ask(rt, &embedded_fetch, &layout, 1, &bytes, &answer, &length, err);
+    result = image_worker_ask(rt, &embedded_fetch, &layout, 1, &bytes, bounds->until, &answer, &length, err);
+    if (result == -NB_E_TIMEOUT && deadline_passed(bounds->until))
+        return image_settings_time_is_over(&bounds->settings, err);
     if (result < 0)
         return result;
     if (wire_decode_fetched(answer, length, &m) < 0)
@@ -118,9 +127,9 @@ static bool is_here(nb_runtime *rt, const char *id, arena *a, image_record *ret_
     return store_find_image(rt->store, id, a, ret_image, NULL) == 0 && strcmp(ret_image->id, id) == 0 && image_disk_exists(rt, id);
 }
 
-static int import(nb_runtime *rt, const fetched *f, const char *name, const char *source, int layout, arena *a, image_record *ret_image,
-                  nb_error *err) {
-    CLEANUP(cleanup_fd) int lock = image_import_lock(rt, err);
+static int import(nb_runtime *rt, const fetched *f, const char *name, const char *source, const pull_bounds *bounds, int layout, arena *a,
+                  image_record *ret_image, nb_error *err) {
+    CLEANUP(cleanup_fd) int lock = image_import_lock(rt, deadline_left_ms(bounds->until), err);
     if (lock < 0)
         return lock;
     image_record image;
@@ -132,37 +141,51 @@ static int import(nb_runtime *rt, const fetched *f, const char *name, const char
             *ret_image = image;
         return result;
     }
-    import_order order = {.kind = WIRE_IMAGE_STORED, .source = layout, .tag = f->manifest, .architecture = ""};
+    import_order order = {.kind = WIRE_IMAGE_STORED,
+                          .source = layout,
+                          .tag = f->manifest,
+                          .architecture = "",
+                          .settings = &bounds->settings,
+                          .until = bounds->until};
     return image_import_named(rt, &order, name, source, a, ret_image, err);
 }
 
-static int pull(nb_runtime *rt, const image_name *name, const char *recorded_name, const image_wish *wish, arena *a,
+/* @ret_fetched: what came, also where no image could be made of it. */
+static int pull(nb_runtime *rt, const image_name *name, const char *recorded_name, const image_wish *wish, arena *a, fetched *ret_fetched,
                 image_record *ret_image, nb_error *err) {
+    pull_bounds bounds;
+    int result = image_settings_load(&bounds.settings, err);
+    if (result < 0)
+        return result;
     CLEANUP(cleanup_fd) int layout = open_layout(rt, err);
     if (layout < 0)
         return layout;
-    CLEANUP(cleanup_fd) int lock = lock_layout(rt, layout, PULL_WAIT_MS, err);
+    CLEANUP(cleanup_fd) int lock = lock_layout(rt, layout, image_settings_time_ms(&bounds.settings), err);
     if (lock < 0)
         return lock;
+    bounds.until = deadline_in(image_settings_time_ms(&bounds.settings));
     log_info(&rt->log, "image: pulling '%s' from '%s'", recorded_name, name->registry);
     fetched f = {0};
-    int result = fetch(rt, name, wish, layout, a, &f, err);
+    result = fetch(rt, name, wish, &bounds, layout, a, &f, err);
     if (result < 0)
         return result;
+    *ret_fetched = f;
     char source[sizeof(IMAGE_SOURCE_REGISTRY) + 256];
     (void) snprintf(source, sizeof(source), IMAGE_SOURCE_REGISTRY "%s", f.manifest);
     const char *kept_name = arena_string(a, recorded_name), *kept_source = arena_string(a, source);
     if (a->failed)
         return nb_fail_oom(err);
-    result = import(rt, &f, kept_name, kept_source, layout, a, ret_image, err);
+    result = import(rt, &f, kept_name, kept_source, &bounds, layout, a, ret_image, err);
     return result < 0 ? result : store_set_image_blobs(rt->store, ret_image->id, f.blobs, err);
 }
 
 int image_pull(nb_runtime *rt, const image_name *name, const char *recorded_name, const image_wish *wish, arena *a, image_record *ret_image,
                nb_error *err) {
-    int result = nb_fail_within(err, pull(rt, name, recorded_name, wish, a, ret_image, err), "pull the image '%s'", recorded_name);
-    if (result == 0)
-        pull_sweep(rt, (strv){0});
+    fetched f = {0};
+    int result = nb_fail_within(err, pull(rt, name, recorded_name, wish, a, &f, ret_image, err), "pull the image '%s'", recorded_name);
+    /* What a limit refuses is not gone on with by the next pull, as what broke off is. */
+    if (result == 0 || result == -NB_E_EXHAUSTED)
+        pull_sweep(rt, result == 0 ? (strv){0} : f.blobs);
     return result;
 }
 
@@ -227,7 +250,7 @@ static int ask_done(nb_runtime *rt, buf *bytes, nb_error *err) {
     const uint8_t *answer;
     size_t length;
     CLEANUP(cleanup_fd) int layout = open_layout(rt, err);
-    return layout < 0 ? layout : image_worker_ask(rt, &embedded_fetch, &layout, 1, bytes, &answer, &length, err);
+    return layout < 0 ? layout : image_worker_ask(rt, &embedded_fetch, &layout, 1, bytes, IMAGE_WORKER_FOR_EVER, &answer, &length, err);
 }
 
 int nb_registry_login(nb_runtime *rt, const char *registry, const char *user, const char *password, nb_error *err) {

@@ -28,8 +28,8 @@
 #define WIRE_NAME_MAX_BYTES 1024u
 /* Ports, volumes, the shell, the health check of an image, each: 64 KiB hold thousands of ports, and a command as long as a small script. */
 #define WIRE_IMAGE_LIST_MAX_BYTES (64u << 10)
-/* The blobs of an image: 256 layers, a configuration and the documents, of 136 bytes at most. */
-#define WIRE_BLOBS_MAX_BYTES (64u << 10)
+/* The blobs of an image: 1,024 layers, a configuration and the documents, of 136 bytes at most. */
+#define WIRE_BLOBS_MAX_BYTES (160u << 10)
 /* Sentences for people, nb_error's message. */
 #define WIRE_TEXT_MAX_BYTES 4096u
 /* What a control message can take at most: IMPORTED with four large lists and four small ones, and room for its other fields. */

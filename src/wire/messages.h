@@ -212,13 +212,18 @@ enum wire_direction {
     F(u64, container_us, 0)                  \
     F(u64, command_us, 0)
 
-/* Makes a base disk. kind: WIRE_IMAGE_...; the source is descriptor WIRE_WORKER_SOURCE_FD, the disk goes to WIRE_WORKER_DISK_FD. */
+/* Makes a base disk. kind: WIRE_IMAGE_...; the source is descriptor WIRE_WORKER_SOURCE_FD, the disk goes to WIRE_WORKER_DISK_FD. Limits:
+ * wire/image-limits.h; 0: the default. */
 #define WIRE_IMPORT(F)                        \
     F(u8, kind, 0)                            \
     F(str, reference, WIRE_NAME_MAX_BYTES)    \
     F(str, architecture, WIRE_NAME_MAX_BYTES) \
-    F(u64, disk_max_bytes, 0)                 \
-    F(strv, command, WIRE_ARGV_MAX_BYTES)
+    F(strv, command, WIRE_ARGV_MAX_BYTES)     \
+    F(u64, max_layers, 0)                     \
+    F(u64, max_entries, 0)                    \
+    F(u64, max_bytes, 0)                      \
+    F(u64, max_ratio, 0)                      \
+    F(u64, max_manifest_bytes, 0)
 
 #define WIRE_PROGRESS(F) F(str, what, WIRE_TEXT_MAX_BYTES) F(u64, done_bytes, 0) F(u64, total_bytes, 0)
 
@@ -247,7 +252,8 @@ enum wire_direction {
     F(u32, health_retries, 0)
 
 /* Brings an image's blobs from a registry into the folder of blobs, WIRE_WORKER_SOURCE_FD. registry: a host, perhaps with a port; reference:
- * a tag or a digest; fetch_flags: WIRE_FETCH_...; auth_file: where logins are kept; env: the variables of the library's process. */
+ * a tag or a digest; fetch_flags: WIRE_FETCH_...; auth_file: where logins are kept; env: the variables of the library's process.
+ * Limits: as in IMPORT. */
 #define WIRE_FETCH(F)                         \
     F(str, registry, WIRE_NAME_MAX_BYTES)     \
     F(str, repository, WIRE_NAME_MAX_BYTES)   \
@@ -256,7 +262,10 @@ enum wire_direction {
     F(str, architecture, WIRE_NAME_MAX_BYTES) \
     F(str, variant, WIRE_NAME_MAX_BYTES)      \
     F(str, auth_file, WIRE_PATH_MAX_BYTES)    \
-    F(strv, env, WIRE_ENV_MAX_BYTES)
+    F(strv, env, WIRE_ENV_MAX_BYTES)          \
+    F(u64, max_layers, 0)                     \
+    F(u64, max_bytes, 0)                      \
+    F(u64, max_manifest_bytes, 0)
 
 /* registry: the one that had it. manifest, config: digests; blobs: the digests of all that belongs to the image, these two included. */
 #define WIRE_FETCHED(F)                   \

@@ -29,6 +29,7 @@ typedef struct fixture {
     char folder[64];
     int folder_fd, disk_fd;
     buf archive;
+    image_limits limits;
     import_result result;
     nb_error err;
 } fixture;
@@ -86,6 +87,7 @@ static int import_from(fixture *f, int kind, int source_fd, const char *referenc
                               .disk_fd = f->disk_fd,
                               .reference = reference,
                               .architecture = architecture,
+                              .limits = f->limits,
                               .watch = &nobody};
     import_result_done(&f->result);
     assert_int_equal(ftruncate(f->disk_fd, 0), 0);
@@ -429,13 +431,112 @@ static void folder_is_read_without_following(void **state) {
     (void) close(in);
 }
 
+/* @limit is in the fixture's limits; it lets an image pass from @least on. */
+static void assert_limit(fixture *f, uint64_t *limit, uint64_t least, const char *name, int (*import)(fixture *f)) {
+    const uint64_t passing[] = {least, least + 1};
+    char value[32];
+    for (size_t i = 0; i < 2; i++) {
+        *limit = passing[i];
+        well(f, import(f));
+    }
+    *limit = least - 1;
+    assert_int_equal(import(f), -NB_E_EXHAUSTED);
+    (void) snprintf(value, sizeof(value), " %llu", (unsigned long long) *limit);
+    if (!strstr(f->err.hint, name) || !strstr(f->err.message, value))
+        fail_msg("no '%s', '%s' in: %s\n%s", name, value, f->err.message, f->err.hint);
+    *limit = 0;
+}
+
+static int import_names(fixture *f) {
+    return import_archive(f, WIRE_IMAGE_ROOTFS);
+}
+
+static int import_names_of_folder(fixture *f) {
+    int in = openat(f->folder_fd, "in", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r = import_from(f, WIRE_IMAGE_DIRECTORY, in, "", "amd64");
+    (void) close(in);
+    return r;
+}
+
+static void names_are_bounded_by_their_limit(void **state) {
+    fixture *f = *state;
+    archive_file(&f->archive, "folder/a", "");
+    archive_link(&f->archive, '1', "b", "folder/a");
+    archive_link(&f->archive, '2', "c", "nowhere");
+    archive_end(&f->archive);
+    assert_limit(f, &f->limits.max_entries, 4, "max_entries", import_names);
+    put_file(f, "blobs/one", "1", 1);
+    assert_limit(f, &f->limits.max_entries, 3, "max_entries", import_names_of_folder); /* blobs, blobs/one, blobs/sha256 */
+}
+
+static int import_any(fixture *f) {
+    return import_layout(f, "", "amd64");
+}
+
+static void documents_are_bounded_by_their_limit(void **state) {
+    fixture *f = *state;
+    char index[2048];
+    image_text image = put_image(f, "amd64", "file", NULL);
+    (void) snprintf(index, sizeof(index), NAMED, image.digest, image.size, "v1");
+    put_index(f, index);
+    size_t index_length = strlen("{\"schemaVersion\":2,\"manifests\":[]}") + strlen(index);
+    assert_true(index_length < image.size); /* the manifest is the longest of the three */
+    assert_limit(f, &f->limits.max_manifest_bytes, image.size, "max_manifest_bytes", import_any);
+}
+
+static void layers_are_bounded_by_their_limit(void **state) {
+    fixture *f = *state;
+    image_limits limits = {.max_layers = 2, .max_bytes = 10};
+    assert_int_equal(image_check_layers(&limits, 1, &f->err), 0);
+    assert_int_equal(image_check_layers(&limits, 2, &f->err), 0);
+    assert_int_equal(image_check_layers(&limits, 3, &f->err), -NB_E_EXHAUSTED);
+    assert_non_null(strstr(f->err.hint, "max_layers"));
+}
+
+static void unpacked_bytes_are_bounded_by_their_limit(void **state) {
+    fixture *f = *state;
+    static const uint8_t bytes[4096];
+    /* Files that replace each other take little room on the disk, but all are unpacked: four times the limit may be. */
+    for (int i = 0; i < 12; i++)
+        archive_add(&f->archive, '0', "same", "", bytes, sizeof(bytes));
+    archive_end(&f->archive);
+    size_t length = buf_length(&f->archive);
+    assert_int_equal(length % 4, 0);
+    f->limits.max_bytes = length / 4;
+    well(f, import_names(f));
+    f->limits.max_bytes = length / 4 - 1;
+    assert_int_equal(import_names(f), -NB_E_EXHAUSTED);
+    assert_non_null(strstr(f->err.hint, "max_bytes"));
+}
+
+static void a_limit_that_nobody_can_set_is_refused(void **state) {
+    fixture *f = *state;
+    archive_file(&f->archive, "a", "");
+    archive_end(&f->archive);
+    f->limits.max_layers = IMAGE_LAYERS_MAX;
+    well(f, import_names(f));
+    f->limits.max_layers = IMAGE_LAYERS_MAX + 1;
+    assert_int_equal(import_names(f), -NB_E_INVALID);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(rootfs_becomes_a_clean_disk),          TEST(same_archive_gives_same_bytes),     TEST(large_folders_are_hashed),
-        TEST(sparse_files_keep_their_holes),        TEST(half_an_archive_is_refused),        TEST(layout_gives_its_configuration),
-        TEST(image_is_chosen_by_name_and_platform), TEST(wrong_digests_and_sizes_are_named), TEST(digest_is_no_way_out),
+        TEST(rootfs_becomes_a_clean_disk),
+        TEST(same_archive_gives_same_bytes),
+        TEST(large_folders_are_hashed),
+        TEST(sparse_files_keep_their_holes),
+        TEST(half_an_archive_is_refused),
+        TEST(layout_gives_its_configuration),
+        TEST(image_is_chosen_by_name_and_platform),
+        TEST(wrong_digests_and_sizes_are_named),
+        TEST(digest_is_no_way_out),
         TEST(folder_is_read_without_following),
+        TEST(names_are_bounded_by_their_limit),
+        TEST(documents_are_bounded_by_their_limit),
+        TEST(layers_are_bounded_by_their_limit),
+        TEST(unpacked_bytes_are_bounded_by_their_limit),
+        TEST(a_limit_that_nobody_can_set_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,7 +27,7 @@ static int set_up(void **state) {
     fixture *f = calloc(1, sizeof(*f));
     f->fd = memfd_create("disk", MFD_CLOEXEC);
     f->disk = disk_new(f->fd, UINT64_C(256) << 20);
-    f->tree = tree_new(f->disk);
+    f->tree = tree_new(f->disk, IMAGE_ENTRIES_DEFAULT);
     buf_init(&f->layer, ARCHIVE_MAX_BYTES);
     *state = f;
     return f->tree ? 0 : -1;
@@ -315,7 +315,7 @@ static void attributes_are_kept_where_linux_has_a_place(void **state) {
 static void content_beyond_the_maximum_is_refused(void **state) {
     fixture *f = *state;
     disk *d = disk_new(f->fd, 2 * DISK_BLOCK_BYTES);
-    tree *t = tree_new(d);
+    tree *t = tree_new(d, IMAGE_ENTRIES_DEFAULT);
     static uint8_t bytes[2 * DISK_BLOCK_BYTES + 1];
     archive_add(&f->layer, '0', "fits", "", bytes, sizeof(bytes) - 1);
     archive_end(&f->layer);
