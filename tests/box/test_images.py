@@ -254,7 +254,7 @@ def test_images_lists_them(nb, busybox_layer):
     ids = [image['id'] for image in images(nb)]
     assert nb.ok('images', '-q').lines == [id.removeprefix('sha256:')[:12] for id in ids]
     assert nb.ok('images', '-q', '--no-trunc').lines == ids
-    assert nb.ok('image', 'ls').lines[0] == heading
+    assert nb.ok('image', 'ls').lines[0].split() == heading.split() # ages of another width move the columns
 
 
 def test_image_inspect_has_the_documented_keys(nb):
