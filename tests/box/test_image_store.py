@@ -144,3 +144,19 @@ def test_system_df_counts_what_is_there(nb, pulled, image):
     assert (after['images']['count'], after['images']['active'], after['boxes']['count'], after['boxes']['active']) == (2, 2, 2, 1)
     assert after['images']['reclaimable_bytes'] == 0 and 0 < after['boxes']['reclaimable_bytes'] < after['boxes']['size_bytes']
     assert [line.split()[0] for line in nb.ok('system', 'df').lines] == ['TYPE', 'Images', 'Boxes', 'Blobs', 'Cache']
+
+
+def test_system_prune_removes_what_does_not_run_and_asks_first(nb, pulled):
+    nb.running_box(name='running')
+    nb.ok('create', '--name', 'made', pulled)
+    nb.ok('run', '--name', 'over', 'busybox', 'true')
+    nb.ok('tag', pulled, 'other')
+    ids = {nb.inspect(name)['id'] for name in ('made', 'over')}
+    result = nb.run('system', 'prune', input=b'y\n')
+    assert result.code == 2 and '--force' in result.err and len(nb.boxes()) == 3, result
+    result = nb.ok('system', 'prune', '-f')
+    assert set(result.lines) == ids and result.err.startswith('reclaimed '), result
+    assert [box['name'] for box in nb.boxes()] == ['running'] and names(nb) == sorted(['busybox', pulled, 'other:latest'])
+    result = nb.ok('system', 'prune', '--all', '--force')
+    assert len(result.lines) == 1 and names(nb) == ['busybox'], result
+    assert nb.ok('exec', 'running', 'echo', 'still here').text == 'still here'
