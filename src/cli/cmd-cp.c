@@ -25,11 +25,12 @@
 #define STDIO_NAME "-"
 
 struct cp_args {
-    bool archive, follow;
+    bool archive, follow, quiet;
 };
 
 static const opt cp_opts[] = {
     OPT_FLAG('a', "archive", struct cp_args, archive, "keep owners; otherwise files are root's in a box, and yours outside"),
+    OPT_FLAG('q', "quiet", struct cp_args, quiet, "show no progress"),
     OPT_FLAG('L', "follow-link", struct cp_args, follow, "a symbolic link at SRC itself is what it points to"),
     OPT_END,
 };
@@ -37,6 +38,8 @@ static const opt cp_opts[] = {
 /* One copier in a box, and what it has said. */
 typedef struct transfer {
     nb_exec *exec;
+    progress *shown;
+    uint64_t done_bytes;
     const char *destination, *name; /* out: where to, and under which name */
     const uint8_t *piece;           /* of the archive, not used yet */
     size_t piece_bytes;
@@ -49,14 +52,22 @@ typedef struct transfer {
 
 /* ---------------------------------------------------------------------------------------------------------- the copier */
 
+static void count(transfer *t, size_t bytes) {
+    t->done_bytes += bytes;
+    progress_show(t->shown, "copied", t->done_bytes, 0);
+}
+
+/* @user  the transfer */
 static void print_notice(void *user, const char *sentence) {
+    const transfer *t = user;
+    progress_end(t->shown);
     (void) fprintf(stderr, "nestbox: cp: %s\n", sentence);
 }
 
 static void take_words(transfer *t, const char *bytes, size_t length) {
     for (size_t i = 0; i < length; i++) {
         if (t->line_whole) {
-            print_notice(NULL, t->line);
+            print_notice(t, t->line);
             t->line_whole = false;
             t->line_bytes = 0;
         }
@@ -110,7 +121,7 @@ static int finish(transfer *t, int result, nb_error *err) {
     bool said = t->line_bytes > 0;
     if (t->status.code == 0 || t->status.signal != 0) {
         if (said)
-            print_notice(NULL, t->line);
+            print_notice(t, t->line);
         if (result == 0 && t->status.signal != 0)
             return nb_fail(err, NB_E_BOX_GONE, 0, "the copier in the box was ended by signal %d", t->status.signal);
         return result;
@@ -130,6 +141,7 @@ static int read_box(void *user, void *into, size_t size, size_t *ret_length, nb_
     *ret_length = t->piece_bytes < size ? t->piece_bytes : size;
     if (*ret_length == 0)
         return 0;
+    count(t, *ret_length);
     memcpy(into, t->piece, *ret_length);
     t->piece += *ret_length;
     t->piece_bytes -= *ret_length;
@@ -166,18 +178,11 @@ static int pass_to_stdout(transfer *t, nb_error *err) {
     return result;
 }
 
-static int copy_out(nb_box *box, const char *path, const char *destination, const struct cp_args *args, nb_error *err) {
-    CLEANUP(cleanup_exec) nb_exec *exec = NULL;
+static int copy_out(transfer *t, const char *path, const struct cp_args *args, nb_error *err) {
     char name[NAME_MAX + 1];
-    nb_copy_options options = NB_COPY_OPTIONS_INIT;
-    options.follow = args->follow;
     tar_place_base_name(path, name, sizeof(name));
-    int result = nb_copy_out(box, path, &options, &exec, err);
-    if (result < 0)
-        return result;
-    transfer t = {.exec = exec, .destination = destination, .name = name};
-    result = strcmp(destination, STDIO_NAME) == 0 ? pass_to_stdout(&t, err) : unpack_here(&t, args, err);
-    return finish(&t, result, err);
+    t->name = name;
+    return strcmp(t->destination, STDIO_NAME) == 0 ? pass_to_stdout(t, err) : unpack_here(t, args, err);
 }
 
 /* -------------------------------------------------------------------------------------------------------------- into it */
@@ -186,6 +191,7 @@ static int write_box(void *user, const void *bytes, size_t length, nb_error *err
     transfer *t = user;
     size_t written = 0;
     int result = nb_exec_write(t->exec, bytes, length, -1, &written, err);
+    count(t, length);
     while (result >= 0 && !t->ended) {
         result = take_event(t, 0, err);
         if (result == 0)
@@ -198,7 +204,7 @@ static int write_box(void *user, const void *bytes, size_t length, nb_error *err
 }
 
 static int pack_from_here(transfer *t, const char *source, const struct cp_args *args, nb_error *err) {
-    const tar_pack_options options = {.follow = args->follow, .on_notice = print_notice};
+    const tar_pack_options options = {.follow = args->follow, .on_notice = print_notice, .user = t};
     return tar_pack((tar_output){.write = write_box, .user = t}, source, &options, err);
 }
 
@@ -219,41 +225,53 @@ static int pass_from_stdin(transfer *t, nb_error *err) {
     return result;
 }
 
-static int copy_in(nb_box *box, const char *source, const char *path, const struct cp_args *args, nb_error *err) {
-    CLEANUP(cleanup_exec) nb_exec *exec = NULL;
-    bool archive = strcmp(source, STDIO_NAME) == 0;
-    nb_copy_options options = NB_COPY_OPTIONS_INIT;
-    options.keep_names = archive;
-    options.keep_owners = args->archive || archive;
-    int result = nb_copy_in(box, path, &options, &exec, err);
-    if (result < 0)
-        return result;
-    transfer t = {.exec = exec};
-    result = archive ? pass_from_stdin(&t, err) : pack_from_here(&t, source, args, err);
-    if (result == 0)
-        result = nb_exec_close_stdin(exec, err);
-    return finish(&t, result, err);
+static int copy_in(transfer *t, const char *source, const struct cp_args *args, nb_error *err) {
+    int result = strcmp(source, STDIO_NAME) == 0 ? pass_from_stdin(t, err) : pack_from_here(t, source, args, err);
+    return result == 0 ? nb_exec_close_stdin(t->exec, err) : result;
 }
 
 /* ------------------------------------------------------------------------------------------------------------ the command */
 
-static int copy(nb_box *box, const char *box_path, bool out, char **argv, const struct cp_args *args, nb_error *err) {
-    return out ? copy_out(box, box_path, argv[1], args, err) : copy_in(box, argv[0], box_path, args, err);
+/* What is to be copied: between BOX:PATH, and a file here or "-". */
+typedef struct order {
+    const char *box_path, *here;
+    bool out;
+} order;
+
+static int begin(nb_box *box, const order *o, const struct cp_args *args, nb_exec **ret_exec, nb_error *err) {
+    bool archive = strcmp(o->here, STDIO_NAME) == 0;
+    nb_copy_options options = NB_COPY_OPTIONS_INIT;
+    options.follow = o->out && args->follow;
+    options.keep_names = !o->out && archive;
+    options.keep_owners = !o->out && (args->archive || archive);
+    return o->out ? nb_copy_out(box, o->box_path, &options, ret_exec, err) : nb_copy_in(box, o->box_path, &options, ret_exec, err);
 }
 
-/* A box that does not run is visited for it. */
-static int copy_or_visit(nb_box *box, const char *box_path, bool out, char **argv, const struct cp_args *args, nb_error *err) {
-    int result = copy(box, box_path, out, argv, args, err);
+/* A box that does not run is visited for it. Only here: one that stops while it is copied has lost part of the copy. */
+static int begin_or_visit(nb_box *box, const order *o, const struct cp_args *args, nb_exec **ret_exec, bool *ret_visits, nb_error *err) {
+    nb_start_options visit = NB_START_OPTIONS_INIT;
+    int result = begin(box, o, args, ret_exec, err);
+    *ret_visits = false;
     if (result != -NB_E_STOPPED)
         return result;
-    nb_start_options visit = NB_START_OPTIONS_INIT;
-    nb_error why;
     visit.visit = true;
     result = nb_box_start(box, &visit, NULL, err);
-    if (result < 0)
-        return result;
-    result = copy(box, box_path, out, argv, args, err);
-    int stopped = nb_box_stop(box, 0, &why);
+    *ret_visits = result == 0;
+    return result == 0 ? begin(box, o, args, ret_exec, err) : result;
+}
+
+static int copy(cli *c, nb_box *box, const order *o, const struct cp_args *args, nb_error *err) {
+    CLEANUP(cleanup_exec) nb_exec *exec = NULL;
+    bool visits;
+    nb_error why;
+    int result = begin_or_visit(box, o, args, &exec, &visits, err);
+    if (result == 0) {
+        transfer t = {.exec = exec, .shown = &c->progress, .destination = o->here};
+        result = o->out ? copy_out(&t, o->box_path, args, err) : copy_in(&t, o->here, args, err);
+        result = finish(&t, result, err);
+        progress_end(&c->progress);
+    }
+    int stopped = visits ? nb_box_stop(box, 0, &why) : 0;
     if (result == 0 && stopped < 0) {
         *err = why;
         result = stopped;
@@ -289,11 +307,12 @@ static int cp_run(cli *c, void *command_args, int argc, char **argv) {
     if (out && strcmp(argv[1], STDIO_NAME) == 0 && isatty(STDOUT_FILENO))
         return cli_usage(c, "an archive is not written to a terminal: redirect stdout");
     const char *name = out ? from_box : to_box;
+    c->progress.quiet = c->progress.quiet || args->quiet;
     int r = name && (out ? from_path : to_path) ? cli_open(c, &err) : nb_fail_oom(&err);
     if (r == 0)
         r = nb_box_open(c->runtime, name, &box, &err);
     if (r == 0)
-        r = copy_or_visit(box, out ? from_path : to_path, out, argv, args, &err);
+        r = copy(c, box, &(order){out ? from_path : to_path, argv[out ? 1 : 0], out}, args, &err);
     return r < 0 ? cli_fail(c, &err) : STATUS_OK;
 }
 
