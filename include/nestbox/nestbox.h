@@ -164,7 +164,8 @@ typedef struct nb_image_list {
  * Errors: -NB_E_IMAGE (damaged, unsupported, or not to be had from its registry; nothing is recorded), -NB_E_NOT_FOUND, -NB_E_INVALID (the
  * reference's syntax, or the settings of registries), -NB_E_PERMISSION (the registry wants a login, or another), -NB_E_STORAGE,
  * -NB_E_EXHAUSTED (a limit on images, which images.json may raise, or the registry's on requests), -NB_E_TIMEOUT (it takes longer than
- * images.json allows). Free the result with nb_image_free(). */
+ * images.json allows). Where images.json sets a size for all images, others that no box is made from may go for the new one (docs/images.md).
+ * Free the result with nb_image_free(). */
 NB_API int nb_image_prepare(nb_runtime *runtime, const char *reference, const char *name, nb_image_info **ret_image, nb_error *err);
 
 /* When a registry is asked for an image that is named by its name there. */

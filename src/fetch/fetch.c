@@ -57,17 +57,32 @@ static int verify_document(const char *text, size_t length, const blob_promise *
     return 0;
 }
 
+/* @packed: the bytes of all layers. */
+static int check_bytes(const fetch_request *request, uint64_t packed, nb_error *err) {
+    uint64_t max = image_layers_max_bytes(&request->limits), store_max = request->store_max_bytes;
+    if (packed > max)
+        return image_limit_hint(err,
+                                nb_fail(err, NB_E_EXHAUSTED, 0,
+                                        "take the image's layers: packed, they have more than %llu bytes, %u times %llu",
+                                        (unsigned long long) max, IMAGE_LAYERS_PER_DISK, (unsigned long long) request->limits.max_bytes),
+                                "max_bytes");
+    if (store_max > 0 && packed > store_max)
+        return nb_fail_hint(err,
+                            nb_fail(err, NB_E_EXHAUSTED, 0,
+                                    "take the image's layers: packed, they have more than the %llu bytes that all images may",
+                                    (unsigned long long) store_max),
+                            "raise store_max_bytes in images.json (docs/images.md)");
+    return 0;
+}
+
 /* What a manifest promises is held against the limits before a layer comes. */
 static int check_size(const fetch_request *request, const document *d, nb_error *err) {
-    uint64_t sum = 0, max = image_layers_max_bytes(&request->limits);
+    uint64_t packed = 0;
     int code = image_check_layers(&request->limits, d->layer_count, err);
     for (size_t i = 0; code == 0 && i < d->layer_count; i++) {
-        if (__builtin_add_overflow(sum, d->layers[i].size, &sum) || sum > max)
-            code = image_limit_hint(
-                err,
-                nb_fail(err, NB_E_EXHAUSTED, 0, "take the image's layers: packed, they have more than %llu bytes, %u times %llu",
-                        (unsigned long long) max, IMAGE_LAYERS_PER_DISK, (unsigned long long) request->limits.max_bytes),
-                "max_bytes");
+        if (__builtin_add_overflow(packed, d->layers[i].size, &packed))
+            packed = UINT64_MAX;
+        code = check_bytes(request, packed, err);
     }
     return code;
 }

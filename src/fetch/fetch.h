@@ -16,7 +16,8 @@ typedef struct fetch_request {
     const char *reference; /* a tag or a digest */
     bool unqualified;      /* nobody named the registry */
     image_platform platform;
-    image_limits limits; /* complete: image_limits_take() */
+    image_limits limits;      /* complete: image_limits_take() */
+    uint64_t store_max_bytes; /* what all images together may take; 0: no limit */
     int folder;
     const http_watch *watch;
     download_progress *progress;

@@ -109,6 +109,7 @@ static int fetch(owner *o, const msg_fetch *message, nb_error *err) {
                              .unqualified = message->fetch_flags & WIRE_FETCH_UNQUALIFIED,
                              .platform = {t.architecture, t.variant},
                              .limits = limits,
+                             .store_max_bytes = message->store_max_bytes,
                              .folder = WIRE_WORKER_SOURCE_FD,
                              .watch = &watch,
                              .progress = on_progress,

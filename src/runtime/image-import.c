@@ -13,8 +13,10 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/lock.h"
+#include "runtime/image-room.h"
 #include "runtime/image-worker.h"
 #include "runtime/image.h"
+#include "runtime/usage.h"
 #include "wire/frame.h"
 
 #include <dirent.h>
@@ -65,11 +67,13 @@ static int take_imported(const uint8_t *bytes, size_t length, arena *a, image_re
     msg_imported m;
     if (wire_decode_imported(bytes, length, &m) < 0)
         return nb_fail(err, NB_E_PROTOCOL, 0, "understand the image worker's answer");
+    uint64_t now_ms = clock_wall_ms();
     image_record image = {
         .id = text_of(a, m.id),
         .name = text_of(a, m.name),
         .source = "",
-        .created_at_ms = clock_wall_ms(),
+        .created_at_ms = now_ms,
+        .used_at_ms = now_ms,
         .disk_bytes = m.disk_bytes,
         .entrypoint = list_of(a, m.entrypoint),
         .command = list_of(a, m.command),
@@ -123,14 +127,19 @@ static int ask_worker(nb_runtime *rt, const import_order *order, int disk, arena
     return result < 0 ? result : take_imported(answer, length, a, ret_image, err);
 }
 
-/* Publishes a finished disk under its id. */
-static int publish_disk(nb_runtime *rt, int disk, const char *temporary, image_record *image, nb_error *err) {
-    char name[IMAGE_DISK_NAME_SIZE];
+/* Finishes the disk, and sees whether there may be one that large. */
+static int finish_disk(const import_order *order, int disk, image_record *image, nb_error *err) {
     struct stat status;
-    image_disk_name(image->id, name);
     if (fchmod(disk, 0400) < 0 || fsync(disk) < 0 || fstat(disk, &status) < 0)
-        return nb_fail(err, nb_code_of_errno(errno), errno, "finish the base disk '%s'", name);
-    image->size_bytes = (uint64_t) status.st_blocks * 512;
+        return nb_fail(err, nb_code_of_errno(errno), errno, "finish the base disk of '%s'", image->id);
+    image->size_bytes = (uint64_t) status.st_blocks * USAGE_BLOCK_BYTES;
+    return image_room_fits(order->settings, image->size_bytes + order->blobs_bytes, err);
+}
+
+/* Publishes a finished disk under its id. */
+static int publish_disk(nb_runtime *rt, const char *temporary, const image_record *image, nb_error *err) {
+    char name[IMAGE_DISK_NAME_SIZE];
+    image_disk_name(image->id, name);
     /* Two sources may give one image; boxes may be using the disk that is there, and it is the same. */
     if (faccessat(rt->images, name, F_OK, 0) == 0)
         return 0;
@@ -154,7 +163,9 @@ static int import_image(nb_runtime *rt, const import_order *order, arena *a, ima
     image_record image;
     int result = ask_worker(rt, order, disk, a, &image, err);
     if (result == 0)
-        result = publish_disk(rt, disk, temporary, &image, err);
+        result = finish_disk(order, disk, &image, err);
+    if (result == 0)
+        result = publish_disk(rt, temporary, &image, err);
     (void) unlinkat(rt->images, temporary, 0); /* published under its own name, or worth nothing */
     if (result == 0)
         *ret_image = image;

@@ -16,7 +16,8 @@ typedef struct import_order {
     const char *architecture; /* "": whatever it is for */
     strv command;             /* instead of the image's, if not empty */
     const image_settings *settings;
-    deadline until; /* when it must be done */
+    deadline until;       /* when it must be done */
+    uint64_t blobs_bytes; /* what the image takes besides its disk */
 } import_order;
 
 /* One import at a time per home: nothing is made twice. The descriptor that holds the lock, or -NB_E_.... */

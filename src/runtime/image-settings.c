@@ -36,6 +36,7 @@ static const setting settings_table[] = {
     IMAGE_LIMITS(TABLE_ROW)
 #undef TABLE_ROW
         {"max_seconds", offsetof(image_settings, max_seconds), IMAGE_SECONDS_DEFAULT, IMAGE_SECONDS_MAX},
+    {"store_max_bytes", offsetof(image_settings, store_max_bytes), 0, IMAGE_STORE_MAX_BYTES},
 };
 
 /* What is in bytes may be a text, "20g". */

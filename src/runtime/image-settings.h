@@ -15,10 +15,13 @@
 /* For one image, from when nobody else is at work on the home's images. An hour is the longest sensible pull; a week lets every one pass. */
 #define IMAGE_SECONDS_DEFAULT 3600u
 #define IMAGE_SECONDS_MAX (7u * 24 * 3600)
+/* More than any file system of one host has. */
+#define IMAGE_STORE_MAX_BYTES (UINT64_C(1) << 50)
 
 typedef struct image_settings {
     image_limits limits; /* what the workers hold images to; complete */
     uint64_t max_seconds;
+    uint64_t store_max_bytes; /* what all images together may take; 0: as much as there is */
 } image_settings;
 
 /* Reads the first of $NESTBOX_IMAGES, $XDG_CONFIG_HOME/nestbox/images.json, ~/.config/nestbox/images.json and /etc/nestbox/images.json that

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "runtime/image-import.h"
 #include "runtime/image-reference.h"
+#include "runtime/image-room.h"
 #include "runtime/options.h"
 #include "runtime/pull.h"
 #include "runtime/result.h"
@@ -25,8 +26,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define BUILT_IN_IMAGE "busybox"
 
 /* ------------------------------------------------------------------------------------------------------------- prepare */
 
@@ -99,7 +98,11 @@ static int prepare_from(nb_runtime *rt, const image_reference *reference, const 
                           .command = command,
                           .settings = &settings,
                           .until = deadline_in(image_settings_time_ms(&settings))};
-    return nb_fail_within(err, image_import_named(rt, &order, name, source_text, a, ret_image, err), "use the image '%s'", name);
+    result = nb_fail_within(err, image_import_named(rt, &order, name, source_text, a, ret_image, err), "use the image '%s'", name);
+    lock = fd_close(lock);
+    if (result == 0)
+        image_make_room(rt, &settings, ret_image->id);
+    return result;
 }
 
 static int prepare_built_in(nb_runtime *rt, arena *a, image_record *ret_image, nb_error *err) {
@@ -180,7 +183,7 @@ int image_prepare(nb_runtime *rt, const image_wish *wish, const char *name, aren
     image_record named = *ret_image;
     named.name = arena_string(a, name);
     named.source = "";
-    result = a->failed ? nb_fail_oom(err) : store_add_image(rt->store, &named, err);
+    result = a->failed ? nb_fail_oom(err) : store_name_image(rt->store, &named, err);
     if (result == 0)
         *ret_image = named;
     return result;
@@ -289,6 +292,9 @@ static int import_under_lock(nb_runtime *rt, const import_order *wanted, const c
     order.settings = &settings;
     order.until = deadline_in(image_settings_time_ms(&settings));
     result = image_import_named(rt, &order, name, "", &a, &image, err);
+    lock = fd_close(lock);
+    if (result == 0)
+        image_make_room(rt, &settings, image.id);
     if (result == 0)
         result = give_image(&image, ret_image, err);
     arena_done(&a);
@@ -398,16 +404,14 @@ int nb_image_tag(nb_runtime *rt, const char *name_or_id, const char *name, nb_er
         image.name = familiar;
         if (strncmp(image.source, IMAGE_SOURCE_REGISTRY, strlen(IMAGE_SOURCE_REGISTRY)) != 0)
             image.source = "";
-        result = nb_fail_within(err, store_add_image(rt->store, &image, err), "tag the image as '%s'", name);
+        result = nb_fail_within(err, store_name_image(rt->store, &image, err), "tag the image as '%s'", name);
     }
     arena_done(&a);
     return result;
 }
 
-/* Takes a name, or all names of an image found by id; with the last one the image goes, its disk and its blobs. */
-static int remove_image(nb_runtime *rt, const image_record *image, arena *a, bool *ret_gone, nb_error *err) {
-    strv blobs = {0};
-    int result = store_list_blobs(rt->store, image->id, a, &blobs, err);
+int image_forget(nb_runtime *rt, const image_record *image, arena *a, strv *ret_blobs, bool *ret_gone, nb_error *err) {
+    int result = store_list_blobs(rt->store, image->id, a, ret_blobs, err);
     if (result == 0)
         result = store_remove_image(rt->store, image, ret_gone, err);
     if (result < 0 || !*ret_gone)
@@ -415,7 +419,14 @@ static int remove_image(nb_runtime *rt, const image_record *image, arena *a, boo
     CLEANUP(cleanup_free) char *path = image_disk_path(rt, image->id);
     if (!path || (unlink(path) < 0 && errno != ENOENT))
         result = nb_fail(err, nb_code_of_errno(errno), errno, "remove its base disk");
-    pull_sweep(rt, blobs);
+    return result;
+}
+
+static int remove_image(nb_runtime *rt, const image_record *image, arena *a, bool *ret_gone, nb_error *err) {
+    strv blobs = {0};
+    int result = image_forget(rt, image, a, &blobs, ret_gone, err);
+    if (*ret_gone)
+        pull_sweep(rt, blobs);
     return result;
 }
 

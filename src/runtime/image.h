@@ -26,6 +26,14 @@ int image_find(nb_runtime *rt, const char *name_or_id, arena *a, image_record *r
 /* The source of a name that was pulled: this and the digest of the manifest. */
 #define IMAGE_SOURCE_REGISTRY "registry:"
 
+#define BUILT_IN_IMAGE "busybox"
+
+/* Takes a name, or all names of an image found by id; with the last one the image goes, and its disk.
+ *
+ * @ret_blobs  what may be swept then, in @a
+ * @ret_gone   the image has gone, perhaps with its disk still there when that could not be removed */
+int image_forget(nb_runtime *rt, const image_record *image, arena *a, strv *ret_blobs, bool *ret_gone, nb_error *err);
+
 /* What an image's base disk is called in the home's folder of images. @id has been checked: "sha256:" and 64 digits. */
 #define IMAGE_DISK_NAME_SIZE (64 + sizeof(".ext4"))
 void image_disk_name(const char *id, char ret_name[IMAGE_DISK_NAME_SIZE]);

@@ -18,7 +18,9 @@
 #include "base/lock.h"
 #include "base/size.h"
 #include "runtime/image-import.h"
+#include "runtime/image-room.h"
 #include "runtime/image-worker.h"
+#include "runtime/usage.h"
 #include "wire/frame.h"
 
 #include <dirent.h>
@@ -54,6 +56,11 @@ static int lock_layout(nb_runtime *rt, int layout, int64_t timeout_ms, nb_error 
     return take_fd(&fd);
 }
 
+int pull_lock(nb_runtime *rt, int64_t wait_ms, nb_error *err) {
+    CLEANUP(cleanup_fd) int layout = open_layout(rt, err);
+    return layout < 0 ? layout : lock_layout(rt, layout, wait_ms, err);
+}
+
 static char *auth_path(const nb_runtime *rt) {
     char *path;
     return asprintf(&path, "%s/" AUTH_FILE, rt->home) < 0 ? NULL : path;
@@ -71,7 +78,7 @@ static int pack_environment(buf *packed, nb_error *err) {
 
 /* How a pull is bounded. */
 typedef struct pull_bounds {
-    image_settings settings;
+    const image_settings *settings;
     deadline until;
 } pull_bounds;
 
@@ -102,14 +109,15 @@ static int fetch(nb_runtime *rt, const image_name *name, const image_wish *wish,
                          .variant = wire_str(wish->variant),
                          .auth_file = wire_str(auth_file),
                          .env = strv_of(&env),
-                         .max_layers = bounds->settings.limits.max_layers,
-                         .max_bytes = bounds->settings.limits.max_bytes,
-                         .max_manifest_bytes = bounds->settings.limits.max_manifest_bytes};
+                         .max_layers = bounds->settings->limits.max_layers,
+                         .max_bytes = bounds->settings->limits.max_bytes,
+                         .max_manifest_bytes = bounds->settings->limits.max_manifest_bytes,
+                         .store_max_bytes = bounds->settings->store_max_bytes};
     if (!wire_control(&bytes, wire_encode_fetch, &request))
         return nb_fail_oom(err);
     result = image_worker_ask(rt, &embedded_fetch, &layout, 1, &bytes, bounds->until, &answer, &length, err);
     if (result == -NB_E_TIMEOUT && deadline_passed(bounds->until))
-        return image_settings_time_is_over(&bounds->settings, err);
+        return image_settings_time_is_over(bounds->settings, err);
     if (result < 0)
         return result;
     if (wire_decode_fetched(answer, length, &m) < 0)
@@ -120,6 +128,25 @@ static int fetch(nb_runtime *rt, const image_name *name, const image_wish *wish,
         .blobs = {arena_text(a, m.blobs.at, m.blobs.bytes), m.blobs.bytes},
     };
     return a->failed ? nb_fail_oom(err) : 0;
+}
+
+/* What the image's blobs take on the home's file system; one that is there twice counts once. */
+static uint64_t count_blobs(int layout, strv digests) {
+    uint64_t bytes = 0;
+    for (const char *digest = strv_next(digests, NULL); digest; digest = strv_next(digests, digest)) {
+        char path[sizeof("blobs/") + NAME_MAX];
+        struct stat status;
+        bool seen = false;
+        for (const char *other = strv_next(digests, NULL); other != digest && !seen; other = strv_next(digests, other))
+            seen = strcmp(other, digest) == 0;
+        (void) snprintf(path, sizeof(path), "blobs/%s", digest);
+        char *colon = strchr(path, ':');
+        if (colon)
+            *colon = '/';
+        if (!seen && fstatat(layout, path, &status, AT_SYMLINK_NOFOLLOW) == 0)
+            bytes += (uint64_t) status.st_blocks * USAGE_BLOCK_BYTES;
+    }
+    return bytes;
 }
 
 /* The image may be here under another name, or as it is: then its disk is. */
@@ -136,7 +163,7 @@ static int import(nb_runtime *rt, const fetched *f, const char *name, const char
     if (is_here(rt, f->config, a, &image)) {
         image.name = name;
         image.source = source;
-        int result = store_add_image(rt->store, &image, err);
+        int result = store_name_image(rt->store, &image, err);
         if (result == 0)
             *ret_image = image;
         return result;
@@ -145,28 +172,25 @@ static int import(nb_runtime *rt, const fetched *f, const char *name, const char
                           .source = layout,
                           .tag = f->manifest,
                           .architecture = "",
-                          .settings = &bounds->settings,
-                          .until = bounds->until};
+                          .settings = bounds->settings,
+                          .until = bounds->until,
+                          .blobs_bytes = count_blobs(layout, f->blobs)};
     return image_import_named(rt, &order, name, source, a, ret_image, err);
 }
 
 /* @ret_fetched: what came, also where no image could be made of it. */
-static int pull(nb_runtime *rt, const image_name *name, const char *recorded_name, const image_wish *wish, arena *a, fetched *ret_fetched,
-                image_record *ret_image, nb_error *err) {
-    pull_bounds bounds;
-    int result = image_settings_load(&bounds.settings, err);
-    if (result < 0)
-        return result;
+static int pull(nb_runtime *rt, const image_name *name, const char *recorded_name, const image_wish *wish, const image_settings *settings,
+                arena *a, fetched *ret_fetched, image_record *ret_image, nb_error *err) {
     CLEANUP(cleanup_fd) int layout = open_layout(rt, err);
     if (layout < 0)
         return layout;
-    CLEANUP(cleanup_fd) int lock = lock_layout(rt, layout, image_settings_time_ms(&bounds.settings), err);
+    CLEANUP(cleanup_fd) int lock = lock_layout(rt, layout, image_settings_time_ms(settings), err);
     if (lock < 0)
         return lock;
-    bounds.until = deadline_in(image_settings_time_ms(&bounds.settings));
+    pull_bounds bounds = {settings, deadline_in(image_settings_time_ms(settings))};
     log_info(&rt->log, "image: pulling '%s' from '%s'", recorded_name, name->registry);
     fetched f = {0};
-    result = fetch(rt, name, wish, &bounds, layout, a, &f, err);
+    int result = fetch(rt, name, wish, &bounds, layout, a, &f, err);
     if (result < 0)
         return result;
     *ret_fetched = f;
@@ -182,10 +206,16 @@ static int pull(nb_runtime *rt, const image_name *name, const char *recorded_nam
 int image_pull(nb_runtime *rt, const image_name *name, const char *recorded_name, const image_wish *wish, arena *a, image_record *ret_image,
                nb_error *err) {
     fetched f = {0};
-    int result = nb_fail_within(err, pull(rt, name, recorded_name, wish, a, &f, ret_image, err), "pull the image '%s'", recorded_name);
+    image_settings settings;
+    int result = image_settings_load(&settings, err);
+    if (result == 0)
+        result = pull(rt, name, recorded_name, wish, &settings, a, &f, ret_image, err);
+    (void) nb_fail_within(err, result, "pull the image '%s'", recorded_name);
     /* What a limit refuses is not gone on with by the next pull, as what broke off is. */
     if (result == 0 || result == -NB_E_EXHAUSTED)
         pull_sweep(rt, result == 0 ? (strv){0} : f.blobs);
+    if (result == 0)
+        image_make_room(rt, &settings, ret_image->id);
     return result;
 }
 
@@ -193,6 +223,7 @@ int image_pull(nb_runtime *rt, const image_name *name, const char *recorded_name
 
 typedef struct sweep {
     nb_runtime *rt;
+    enum sweep_what what;
     strv needed, forgotten; /* digests */
     time_t now;
 } sweep;
@@ -220,7 +251,7 @@ static void sweep_folder(const sweep *s, int layout, const char *path, const cha
             continue;
         if (algorithm && is_in(s->needed, algorithm, entry->d_name))
             continue;
-        bool forgotten = algorithm && is_in(s->forgotten, algorithm, entry->d_name);
+        bool forgotten = algorithm && (s->what == SWEEP_ALL || is_in(s->forgotten, algorithm, entry->d_name));
         if (!forgotten && (fstatat(dirfd(folder), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0 || s->now - status.st_mtime < KEPT_S))
             continue;
         log_info(&s->rt->log, "image: removing the blob '%s', which no image has", entry->d_name);
@@ -230,17 +261,28 @@ static void sweep_folder(const sweep *s, int layout, const char *path, const cha
         (void) closedir(folder);
 }
 
-void pull_sweep(nb_runtime *rt, strv forgotten) {
-    CLEANUP(cleanup_fd) int layout = openat(rt->folder, HOME_LAYOUT, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    CLEANUP(cleanup_fd) int lock = layout < 0 ? -1 : lock_layout(rt, layout, 0, NULL);
+static void sweep_layout(nb_runtime *rt, int layout, strv forgotten, enum sweep_what what) {
     arena a = {0};
-    sweep s = {.rt = rt, .forgotten = forgotten, .now = time(NULL)};
-    if (lock >= 0 && store_list_blobs(rt->store, NULL, &a, &s.needed, NULL) == 0) {
+    sweep s = {.rt = rt, .what = what, .forgotten = forgotten, .now = time(NULL)};
+    if (store_list_blobs(rt->store, NULL, &a, &s.needed, NULL) == 0) {
         sweep_folder(&s, layout, "blobs/sha256", "sha256");
         sweep_folder(&s, layout, "blobs/sha512", "sha512");
         sweep_folder(&s, layout, "parts", NULL);
     }
     arena_done(&a);
+}
+
+void pull_sweep_held(nb_runtime *rt, strv forgotten, enum sweep_what what) {
+    CLEANUP(cleanup_fd) int layout = openat(rt->folder, HOME_LAYOUT, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (layout >= 0)
+        sweep_layout(rt, layout, forgotten, what);
+}
+
+void pull_sweep(nb_runtime *rt, strv forgotten) {
+    CLEANUP(cleanup_fd) int layout = openat(rt->folder, HOME_LAYOUT, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    CLEANUP(cleanup_fd) int lock = layout < 0 ? -1 : lock_layout(rt, layout, 0, NULL);
+    if (lock >= 0)
+        sweep_layout(rt, layout, forgotten, SWEEP_FORGOTTEN);
 }
 
 /* --------------------------------------------------------------------------------------------------------------- logins */

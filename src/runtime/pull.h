@@ -16,4 +16,14 @@ int image_pull(nb_runtime *rt, const image_name *name, const char *recorded_name
  * day. */
 void pull_sweep(nb_runtime *rt, strv forgotten);
 
+/* One pull, and one sweep, at a time per home. The descriptor that holds the lock, or -NB_E_.... */
+int pull_lock(nb_runtime *rt, int64_t wait_ms, nb_error *err);
+
+enum sweep_what {
+    SWEEP_FORGOTTEN, /* as pull_sweep() */
+    SWEEP_ALL,       /* every blob that belongs to no image; what has come of one until now stays as long as with the other */
+};
+/* For who holds that lock. */
+void pull_sweep_held(nb_runtime *rt, strv forgotten, enum sweep_what what);
+
 #endif

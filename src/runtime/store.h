@@ -36,6 +36,7 @@ typedef struct image_record {
     const char *id, *name; /* name: the one it was found by; "" when found by id */
     const char *source;    /* what the name was made from, with its state then; "" where that cannot be known */
     uint64_t created_at_ms, size_bytes, disk_bytes;
+    uint64_t used_at_ms; /* when it was last made, pulled, named, or, to the minute, a box made from it */
     strv entrypoint, command, env, labels;
     const char *cwd, *user, *stop_signal, *architecture, *os;
     strv exposed_ports, volumes, shell;
@@ -48,7 +49,7 @@ typedef struct image_record {
 int store_open(const char *path, store **ret_store, nb_error *err);
 void store_close(store *s);
 
-/* -NB_E_ALREADY_EXISTS: the name is taken. -NB_E_NOT_FOUND: the image has gone meanwhile. */
+/* Its image is used now. -NB_E_ALREADY_EXISTS: the name is taken. -NB_E_NOT_FOUND: the image has gone meanwhile. */
 int store_add_box(store *s, const box_record *box, nb_error *err);
 /* Looks up by name, id, or an unambiguous prefix of an id. -NB_E_NOT_FOUND, -NB_E_INVALID (several begin so). */
 int store_find_box(store *s, const char *name_or_id, arena *a, box_record *ret_box, nb_error *err);
@@ -62,6 +63,8 @@ int store_has_box(store *s, const char *id, bool *ret_has, nb_error *err);
 
 /* Records an image and gives it @image->name, which may have been another's. One that is here keeps its sizes and its age. */
 int store_add_image(store *s, const image_record *image, nb_error *err);
+/* Gives an image that is here @image->name, which may have been another's: it is used now. -NB_E_NOT_FOUND: the image has gone meanwhile. */
+int store_name_image(store *s, const image_record *image, nb_error *err);
 /* Which blobs of the layout an image was made from, a packed list of digests; they are forgotten with the image. */
 int store_set_image_blobs(store *s, const char *image_id, strv digests, nb_error *err);
 /* Of one image, or with NULL of all; then some stand there twice. */
@@ -70,6 +73,8 @@ int store_list_blobs(store *s, const char *image_id, arena *a, strv *ret_digests
 int store_find_image(store *s, const char *name_or_id, arena *a, image_record *ret_image, nb_error *err);
 /* One entry for each name, newest first. */
 int store_list_images(store *s, arena *a, image_record **ret_images, size_t *ret_count, nb_error *err);
+/* Images that no box is made from, without their names; what was used longest ago comes first. */
+int store_list_unused_images(store *s, arena *a, image_record **ret_images, size_t *ret_count, nb_error *err);
 /* Removes a name, or an id with all its names.
  *
  * @ret_gone  the image has no name left and was removed

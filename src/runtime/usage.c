@@ -4,6 +4,8 @@
  *
  * Blocks are counted, not lengths: disks have holes. What goes away while it is looked at counts as nothing.
  */
+#include "runtime/usage.h"
+
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "runtime/image.h"
@@ -17,7 +19,6 @@
 
 /* Folders within folders of a home are three deep. */
 #define DEPTH_MAX 8u
-#define BLOCK_BYTES 512u
 
 typedef struct counted {
     size_t files;
@@ -44,7 +45,7 @@ static void count_name(int folder, const char *name, unsigned depth, counted *su
     struct stat status;
     if (depth > DEPTH_MAX || fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         return;
-    sum->bytes += (uint64_t) status.st_blocks * BLOCK_BYTES;
+    sum->bytes += (uint64_t) status.st_blocks * USAGE_BLOCK_BYTES;
     if (!S_ISDIR(status.st_mode)) {
         sum->files++;
         return;
@@ -77,7 +78,7 @@ static int usage_of_images(nb_runtime *rt, nb_usage *ret_usage, nb_error *err) {
         if (seen || fstatat(rt->images, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
             continue;
         result = store_image_is_used(rt->store, images[i].id, &used, err);
-        uint64_t bytes = (uint64_t) status.st_blocks * BLOCK_BYTES;
+        uint64_t bytes = (uint64_t) status.st_blocks * USAGE_BLOCK_BYTES;
         usage.count++;
         usage.active += used;
         usage.size_bytes += bytes;
@@ -86,6 +87,14 @@ static int usage_of_images(nb_runtime *rt, nb_usage *ret_usage, nb_error *err) {
     arena_done(&a);
     if (result == 0)
         *ret_usage = usage;
+    return result;
+}
+
+int usage_of_stored_images(nb_runtime *rt, uint64_t *ret_bytes, nb_error *err) {
+    nb_usage images;
+    int result = usage_of_images(rt, &images, err);
+    if (result == 0)
+        *ret_bytes = images.size_bytes + usage_of_folder(rt, HOME_LAYOUT "/blobs").size_bytes;
     return result;
 }
 

@@ -253,7 +253,7 @@ enum wire_direction {
 
 /* Brings an image's blobs from a registry into the folder of blobs, WIRE_WORKER_SOURCE_FD. registry: a host, perhaps with a port; reference:
  * a tag or a digest; fetch_flags: WIRE_FETCH_...; auth_file: where logins are kept; env: the variables of the library's process.
- * Limits: as in IMPORT. */
+ * Limits: as in IMPORT; store_max_bytes: what all images together may take, 0: no limit. */
 #define WIRE_FETCH(F)                         \
     F(str, registry, WIRE_NAME_MAX_BYTES)     \
     F(str, repository, WIRE_NAME_MAX_BYTES)   \
@@ -265,7 +265,8 @@ enum wire_direction {
     F(strv, env, WIRE_ENV_MAX_BYTES)          \
     F(u64, max_layers, 0)                     \
     F(u64, max_bytes, 0)                      \
-    F(u64, max_manifest_bytes, 0)
+    F(u64, max_manifest_bytes, 0)             \
+    F(u64, store_max_bytes, 0)
 
 /* registry: the one that had it. manifest, config: digests; blobs: the digests of all that belongs to the image, these two included. */
 #define WIRE_FETCHED(F)                   \

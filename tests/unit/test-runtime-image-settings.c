@@ -66,6 +66,7 @@ static void without_a_file_there_are_defaults(void **state) {
     assert_int_equal(b->settings.limits.max_ratio, IMAGE_RATIO_DEFAULT);
     assert_int_equal(b->settings.limits.max_bytes, IMAGE_DISK_DEFAULT_BYTES);
     assert_int_equal(b->settings.max_seconds, IMAGE_SECONDS_DEFAULT);
+    assert_int_equal(b->settings.store_max_bytes, 0);
     load_well(b, "{}");
     assert_int_equal(b->settings.limits.max_entries, IMAGE_ENTRIES_DEFAULT);
     assert_int_equal(b->settings.limits.max_manifest_bytes, IMAGE_JSON_DEFAULT_BYTES);
@@ -112,6 +113,7 @@ static void every_limit_goes_from_1_to_its_most(void **state) {
         IMAGE_LIMITS(ROW)
 #undef ROW
             {"max_seconds", IMAGE_SECONDS_MAX},
+        {"store_max_bytes", IMAGE_STORE_MAX_BYTES},
     };
     char text[128];
     for (size_t i = 0; i < ARRAY_LENGTH(all); i++) {
@@ -151,6 +153,8 @@ static void bytes_may_be_a_text(void **state) {
         assert_refused(b, text, "max_bytes");
     }
     assert_refused(b, "{\"max_layers\": \"1k\"}", "max_layers");
+    load_well(b, "{\"store_max_bytes\": \"50g\"}");
+    assert_int_equal(b->settings.store_max_bytes, UINT64_C(50) << 30);
 }
 
 static void what_is_wrong_is_named(void **state) {

@@ -19,6 +19,7 @@
 #define LIST(text) ((strv){(text), sizeof(text) - 1})
 #define WRITERS 4
 #define BOXES_PER_WRITER 25
+#define MINUTE_MS 60000
 
 typedef struct bench {
     test_folder folder;
@@ -230,6 +231,56 @@ static void an_image_goes_with_its_last_name_unless_a_box_needs_it(void **state)
     assert_int_equal(store_find_image(b->s, "sha256:aaaa1", &b->a, &found, NULL), -NB_E_NOT_FOUND);
 }
 
+static void assert_unused(bench *b, const char *ids) {
+    image_record *list;
+    size_t count;
+    char found[256] = "";
+    assert_int_equal(store_list_unused_images(b->s, &b->a, &list, &count, NULL), 0);
+    for (size_t i = 0; i < count; i++)
+        (void) snprintf(found + strlen(found), sizeof(found) - strlen(found), "%s ", list[i].id);
+    assert_string_equal(found, ids);
+}
+
+static void images_without_boxes_are_listed_by_when_they_were_used(void **state) {
+    bench *b = *state;
+    image_record found, one = image("sha256:aaaa1", "one"), two = image("sha256:aaaa2", "two"), three = image("sha256:aaaa3", "three");
+    box_record x = box("aaaaaaaaaaaa", "");
+    one.used_at_ms = 30 * MINUTE_MS;
+    two.used_at_ms = 10 * MINUTE_MS;
+    three.used_at_ms = 20 * MINUTE_MS;
+    assert_int_equal(store_add_image(b->s, &one, NULL), 0);
+    assert_int_equal(store_add_image(b->s, &two, NULL), 0);
+    assert_int_equal(store_add_image(b->s, &three, NULL), 0);
+    assert_unused(b, "sha256:aaaa2 sha256:aaaa3 sha256:aaaa1 ");
+    x.created_at_ms = 5; /* a clock that went back makes nothing older */
+    assert_int_equal(store_add_box(b->s, &x, NULL), 0);
+    assert_unused(b, "sha256:aaaa2 sha256:aaaa3 ");
+    assert_int_equal(store_remove_box(b->s, x.id, NULL), 0);
+    x.image_id = two.id;
+    x.created_at_ms = 11 * MINUTE_MS; /* not worth a write */
+    assert_int_equal(store_add_box(b->s, &x, NULL), 0);
+    assert_int_equal(store_find_image(b->s, "two", &b->a, &found, NULL), 0);
+    assert_int_equal(found.used_at_ms, 10 * MINUTE_MS);
+    assert_int_equal(store_remove_box(b->s, x.id, NULL), 0);
+    x.created_at_ms = 40 * MINUTE_MS;
+    assert_int_equal(store_add_box(b->s, &x, NULL), 0);
+    assert_int_equal(store_remove_box(b->s, x.id, NULL), 0);
+    assert_unused(b, "sha256:aaaa3 sha256:aaaa1 sha256:aaaa2 ");
+    three.name = "again";
+    assert_int_equal(store_name_image(b->s, &three, NULL), 0); /* now, long after all of these */
+    assert_unused(b, "sha256:aaaa1 sha256:aaaa2 sha256:aaaa3 ");
+    one.used_at_ms = 50 * MINUTE_MS;
+    assert_int_equal(store_add_image(b->s, &one, NULL), 0);
+    assert_unused(b, "sha256:aaaa2 sha256:aaaa1 sha256:aaaa3 ");
+}
+
+static void an_image_that_has_gone_gets_no_name(void **state) {
+    bench *b = *state;
+    image_record found, gone = image("sha256:aaaa1", "one");
+    assert_int_equal(store_name_image(b->s, &gone, NULL), -NB_E_NOT_FOUND);
+    assert_int_equal(store_find_image(b->s, "one", &b->a, &found, NULL), -NB_E_NOT_FOUND);
+}
+
 /* One of several programs that share the home, each opening it for itself. */
 static int write_boxes(const char *path, unsigned writer) {
     store *s;
@@ -374,12 +425,14 @@ static void an_image_of_an_older_home_says_nothing_new_until_it_is_made_again(vo
     assert_int_equal(store_find_image(b->s, "one", &b->a, &found, NULL), 0);
     assert_int_equal(found.exposed_ports.bytes + found.volumes.bytes + found.shell.bytes + found.health_test.bytes, 0);
     assert_int_equal(found.health_retries, 0);
-    again.created_at_ms = 2;
+    assert_int_equal(found.used_at_ms, 1); /* when it came */
+    again.created_at_ms = again.used_at_ms = 2;
     assert_int_equal(store_add_image(b->s, &again, NULL), 0);
     assert_int_equal(store_find_image(b->s, "one", &b->a, &found, NULL), 0);
     assert_list(found.exposed_ports, again.exposed_ports);
     assert_list(found.health_test, again.health_test);
     assert_int_equal(found.created_at_ms, 1); /* it is as old as it was */
+    assert_int_equal(found.used_at_ms, 2);
 }
 
 static void blobs_are_an_image_s_own_and_go_with_it(void **state) {
@@ -475,6 +528,8 @@ int main(void) {
         TEST(an_image_is_found_by_name_id_or_prefix),
         TEST(a_name_moves_to_the_newer_image),
         TEST(an_image_goes_with_its_last_name_unless_a_box_needs_it),
+        TEST(images_without_boxes_are_listed_by_when_they_were_used),
+        TEST(an_image_that_has_gone_gets_no_name),
         TEST(programs_that_share_a_home_wait_for_each_other),
         TEST(programs_that_make_a_home_at_once_make_one),
         TEST(a_newer_home_is_refused_and_left_alone),
