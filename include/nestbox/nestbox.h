@@ -315,7 +315,7 @@ NB_API int nb_box_start(nb_box *box, const nb_start_options *options, nb_exec **
 NB_API int nb_box_detach(nb_box *box, nb_error *err);
 
 /* Stops it: the stop signal to the main command, after the grace period SIGKILL to everything, file systems synced and unmounted, machine
- * off. Returns when no process of it is left. A box that is not running is fine.
+ * off. Returns when no process of it is left, but for its supervisor where somebody has not read yet what is his. A box that is not running is fine.
  *
  * @grace_ms  -1: the box's own stop timeout */
 NB_API int nb_box_stop(nb_box *box, int64_t grace_ms, nb_error *err);

@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,8 @@
 #define STOP_ALLOWANCE_MS 60000
 /* How long a box that is on its way down, or just being made, may keep its lock. */
 #define UNLOCK_TIMEOUT_MS 60000
+/* A shim that has nobody to wait for ends at once; one with a slow reader is not waited for. */
+#define SHIM_END_MS 2000
 /* How long another program may take to remove the same box, and how often that is looked at. */
 #define REMOVAL_WAIT_MS 10000
 #define REMOVAL_LOOK_NS 5000000L
@@ -263,13 +266,22 @@ static int stop_folder(nb_runtime *rt, int folder, int64_t grace_ms, uint32_t ow
     if (result < 0)
         return result;
     bool live = status.live;
+    const process_id shim = {(pid_t) status.record.shim_pid, status.record.shim_start_ticks};
     box_status_done(&status);
     if (!live)
         return 0;
+    CLEANUP(cleanup_fd) int shim_fd = shim.pid > 0 ? process_open(shim.pid) : -1;
+    bool is_shim = shim_fd >= 0 && process_is_alive(shim); /* asked after opening: the descriptor is that process's */
     result = ask_to_stop(folder, grace_ms, own_grace_ms, err);
     if (result == -NB_E_STOPPED) /* it went by itself meanwhile */
         result = 0;
-    return result < 0 ? result : box_wait_unlocked(folder, UNLOCK_TIMEOUT_MS, err);
+    if (result == 0)
+        result = box_wait_unlocked(folder, UNLOCK_TIMEOUT_MS, err);
+    /* It lets go of the lock when the machine is gone, and ends when those who still read from it have all that is theirs. */
+    struct pollfd ended = {.fd = shim_fd, .events = POLLIN};
+    if (result == 0 && is_shim)
+        (void) poll(&ended, 1, SHIM_END_MS);
+    return result;
 }
 
 int nb_box_stop(nb_box *box, int64_t grace_ms, nb_error *err) {
