@@ -9,8 +9,8 @@
 #include "base/file.h"
 #include "base/size.h"
 #include "runtime/image.h"
+#include "tar/writer.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -19,51 +19,24 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define BLOCK_BYTES 512u
 #define COPY_BYTES ((size_t) 256 << 10)
 /* As large as the fetch worker takes one. */
 #define MANIFEST_MAX_BYTES ((size_t) 4 << 20)
 /* What an index of one image takes, whose name has at most 400 bytes. */
 #define INDEX_SIZE 2048
 
-/* ustar (POSIX.1-1988): a header of one block. Times are zero, so that the same image gives the same archive. */
-typedef struct ustar {
-    char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100], magic[8], user[32], group[32], major[8],
-        minor[8], prefix[155], padding[12];
-} ustar;
-static_assert(sizeof(ustar) == BLOCK_BYTES, "one block");
-
-static int write_bytes(int fd, const void *bytes, size_t length, nb_error *err) {
-    return fd_write_all(fd, bytes, length) < 0 ? nb_fail(err, nb_code_of_errno(errno), errno, "write the archive") : 0;
+static int write_bytes(void *user, const void *bytes, size_t length, nb_error *err) {
+    return fd_write_all(*(const int *) user, bytes, length) < 0 ? nb_fail(err, nb_code_of_errno(errno), errno, "write the archive") : 0;
 }
 
-static int write_header(int fd, const char *name, bool is_folder, uint64_t size, nb_error *err) {
-    ustar header = {.type = is_folder ? '5' : '0', .magic = "ustar\00000"};
-    unsigned sum = 0;
-    (void) snprintf(header.name, sizeof(header.name), "%s", name);
-    (void) snprintf(header.mode, sizeof(header.mode), "%07o", is_folder ? 0755 : 0644);
-    (void) snprintf(header.uid, sizeof(header.uid), "%07o", 0);
-    (void) snprintf(header.gid, sizeof(header.gid), "%07o", 0);
-    (void) snprintf(header.mtime, sizeof(header.mtime), "%011o", 0);
-    (void) snprintf(header.size, sizeof(header.size), "%011llo", (unsigned long long) size); /* up to 8 GiB: checked by the caller */
-    memset(header.checksum, ' ', sizeof(header.checksum));
-    for (size_t i = 0; i < sizeof(header); i++)
-        sum += ((const unsigned char *) &header)[i];
-    (void) snprintf(header.checksum, sizeof(header.checksum), "%06o", sum);
-    return write_bytes(fd, &header, sizeof(header), err);
+/* Times are zero, so that the same image gives the same archive. */
+static int begin_file(tar_writer *archive, const char *name, uint64_t size, nb_error *err) {
+    return tar_put(archive, &(tar_entry){.kind = TAR_FILE, .name = name, .link = "", .mode = 0644, .size = size}, err);
 }
 
-static int write_padding(int fd, uint64_t size, nb_error *err) {
-    static const char zeros[BLOCK_BYTES];
-    return write_bytes(fd, zeros, (BLOCK_BYTES - size % BLOCK_BYTES) % BLOCK_BYTES, err);
-}
-
-static int write_text(int fd, const char *name, const char *text, nb_error *err) {
-    size_t length = strlen(text);
-    int result = write_header(fd, name, false, length, err);
-    if (result == 0)
-        result = write_bytes(fd, text, length, err);
-    return result < 0 ? result : write_padding(fd, length, err);
+static int write_text(tar_writer *archive, const char *name, const char *text, nb_error *err) {
+    int result = begin_file(archive, name, strlen(text), err);
+    return result < 0 ? result : tar_write(archive, text, strlen(text), err);
 }
 
 /* "blobs/sha256/..." of "sha256:...", both in the home's layout and in the archive. */
@@ -72,7 +45,7 @@ static void blob_path(const char *digest, char ret_path[NAME_MAX]) {
     (void) snprintf(ret_path, NAME_MAX, "blobs/%.*s/%s", (int) (colon - digest), digest, colon + 1);
 }
 
-static int copy_exactly(int from, int to, uint64_t size, const char *path, nb_error *err) {
+static int copy_exactly(int from, tar_writer *archive, uint64_t size, const char *path, nb_error *err) {
     CLEANUP(cleanup_free) char *block = malloc(COPY_BYTES);
     if (!block)
         return nb_fail_oom(err);
@@ -81,7 +54,7 @@ static int copy_exactly(int from, int to, uint64_t size, const char *path, nb_er
         ssize_t n = fd_read_full(from, block, wanted);
         if (n != (ssize_t) wanted)
             return nb_fail(err, NB_E_STORAGE, n < 0 ? errno : 0, "read the blob '%s'", path);
-        int result = write_bytes(to, block, wanted, err);
+        int result = tar_write(archive, block, wanted, err);
         if (result < 0)
             return result;
         done += wanted;
@@ -89,7 +62,7 @@ static int copy_exactly(int from, int to, uint64_t size, const char *path, nb_er
     return 0;
 }
 
-static int write_blob(int layout, int fd, const char *digest, nb_error *err) {
+static int write_blob(int layout, tar_writer *archive, const char *digest, nb_error *err) {
     char path[NAME_MAX];
     struct stat status;
     blob_path(digest, path);
@@ -97,11 +70,10 @@ static int write_blob(int layout, int fd, const char *digest, nb_error *err) {
     if (blob < 0 || fstat(blob, &status) < 0)
         return nb_fail_hint(err, nb_fail(err, NB_E_STORAGE, errno, "open the blob '%s'", path), "nestbox pull fetches it again");
     if ((uint64_t) status.st_size >= GIB(8))
-        return nb_fail(err, NB_E_UNSUPPORTED, 0, "write the blob '%s': it has more than the 8 GiB that the archive's format can say", path);
-    int result = write_header(fd, path, false, (uint64_t) status.st_size, err);
-    if (result == 0)
-        result = copy_exactly(blob, fd, (uint64_t) status.st_size, path, err);
-    return result < 0 ? result : write_padding(fd, (uint64_t) status.st_size, err);
+        return nb_fail(err, NB_E_UNSUPPORTED, 0, "write the blob '%s': it has more than the 8 GiB that every reader of archives takes",
+                       path);
+    int result = begin_file(archive, path, (uint64_t) status.st_size, err);
+    return result < 0 ? result : copy_exactly(blob, archive, (uint64_t) status.st_size, path, err);
 }
 
 /* A registry's manifest names its own type; one that does not is of OCI's. */
@@ -110,7 +82,7 @@ static const char *type_of(const char *manifest) {
     return strstr(manifest, docker) ? docker : "application/vnd.oci.image.manifest.v1+json";
 }
 
-static int write_index(int layout, int fd, const char *manifest, const char *name, nb_error *err) {
+static int write_index(int layout, tar_writer *archive, const char *manifest, const char *name, nb_error *err) {
     char path[NAME_MAX], text[INDEX_SIZE];
     CLEANUP(cleanup_free) char *document = NULL;
     size_t size;
@@ -126,20 +98,22 @@ static int write_index(int layout, int fd, const char *manifest, const char *nam
                           type_of(document), manifest, size, tag ? tag + 1 : name, name);
     if (length >= (int) sizeof(text))
         return nb_fail(err, NB_E_INVALID, 0, "write the index of '%s': its name is too long", name);
-    return write_text(fd, "index.json", text, err);
+    return write_text(archive, "index.json", text, err);
 }
 
 static int save(nb_runtime *rt, const image_record *image, strv blobs, int fd, nb_error *err) {
-    static const char zeros[2 * BLOCK_BYTES];
+    CLEANUP(tar_writer_freep) tar_writer *archive = tar_writer_new((tar_output){write_bytes, &fd});
     CLEANUP(cleanup_fd) int layout = openat(rt->folder, HOME_LAYOUT, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (layout < 0)
         return nb_fail(err, nb_code_of_errno(errno), errno, "open '%s/" HOME_LAYOUT "'", rt->home);
-    int result = write_text(fd, "oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}", err);
+    if (!archive)
+        return nb_fail_oom(err);
+    int result = write_text(archive, "oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}", err);
     for (const char *digest = strv_next(blobs, NULL); result == 0 && digest; digest = strv_next(blobs, digest))
-        result = write_blob(layout, fd, digest, err);
+        result = write_blob(layout, archive, digest, err);
     if (result == 0)
-        result = write_index(layout, fd, image->source + strlen(IMAGE_SOURCE_REGISTRY), image->name, err);
-    return result < 0 ? result : write_bytes(fd, zeros, sizeof(zeros), err);
+        result = write_index(layout, archive, image->source + strlen(IMAGE_SOURCE_REGISTRY), image->name, err);
+    return result < 0 ? result : tar_finish(archive, err);
 }
 
 /* An image that was found by id, or has a name of another making besides, has the name that it was pulled by. */
