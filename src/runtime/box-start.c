@@ -83,7 +83,7 @@ static int find_parts(nb_runtime *rt, const box_record *box, start_parts *parts,
 
 static uint16_t launch_flags(const box_record *box, const nb_start_options *o, bool attach) {
     if (o->visit)
-        return WIRE_LAUNCH_VISIT;
+        return WIRE_LAUNCH_KEEP | WIRE_LAUNCH_VISIT;
     return (uint16_t) ((box->no_new_privileges ? WIRE_LAUNCH_NO_NEW_PRIVILEGES : 0) | (box->tty ? WIRE_LAUNCH_TTY : 0) |
                        (box->open_stdin ? WIRE_LAUNCH_STDIN : 0) | (box->detach || o->detach ? WIRE_LAUNCH_DETACH : 0) |
                        (box->init ? WIRE_LAUNCH_INIT : 0) | (box->keep ? WIRE_LAUNCH_KEEP : 0) | (attach ? WIRE_LAUNCH_ATTACH : 0) |

@@ -251,7 +251,7 @@ static msg_exec_info info_of(const session *x) {
 
 /* Before anybody hears it: who hears it may ask for it again. The main command's end is in the box's own record. */
 static void put_on_record(session *x) {
-    if (is_main(x) || x->shim->orders.launch.launch_flags & WIRE_LAUNCH_VISIT)
+    if (is_main(x))
         return;
     buf encoded;
     buf_init(&encoded, WIRE_SHOWN_ARGV_MAX_BYTES + 256);

@@ -351,7 +351,7 @@ void shim_session_ended(shim *s) {
 static void begin_main(shim *s) {
     const msg_launch *launch = &s->orders.launch;
     nb_error why;
-    if (launch->launch_flags & (WIRE_LAUNCH_KEEP | WIRE_LAUNCH_VISIT)) {
+    if (launch->launch_flags & WIRE_LAUNCH_KEEP) {
         now_running(s, false);
         return;
     }
@@ -450,7 +450,7 @@ static void on_agent_greeted(link_end *end) {
         .entropy = {entropy, sizeof(entropy)},
         .memory_bytes = launch->memory_bytes,
         .pids_max = launch->pids_max,
-        .setup_flags = launch->launch_flags & (WIRE_LAUNCH_INIT | WIRE_LAUNCH_KEEP | WIRE_LAUNCH_VISIT) ? WIRE_SETUP_INIT : 0,
+        .setup_flags = launch->launch_flags & (WIRE_LAUNCH_INIT | WIRE_LAUNCH_KEEP) ? WIRE_SETUP_INIT : 0,
     };
     link_send(&s->agent, wire_encode_setup, &setup);
     machine_wake(s->machine);

@@ -104,7 +104,7 @@ enum {
     WIRE_LAUNCH_ATTACH = 1 << 5, /* this connection gets the main command's streams */
     WIRE_LAUNCH_REMOVE = 1 << 6, /* the box's folder goes when it stops */
     WIRE_LAUNCH_NO_NEW_PRIVILEGES = 1 << 7,
-    WIRE_LAUNCH_VISIT = 1 << 8, /* no main command, and no trace: record and logs of the box stay as they were */
+    WIRE_LAUNCH_VISIT = 1 << 8, /* with KEEP: no trace, record and logs of the box stay as they were */
 };
 
 /* Where a spawn failed, in the order of the steps. */
