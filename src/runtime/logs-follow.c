@@ -35,11 +35,7 @@ typedef struct follower {
 
 /* All that the open log has now. */
 static int read_on(follower *f) {
-    piece next;
-    int result = 0;
-    while (result == 0 && f->reader.fd >= 0 && piece_next(&f->reader, &next))
-        result = f->write(f->user, next.kind, next.at_ms, next.bytes, next.length);
-    return result;
+    return f->reader.fd >= 0 ? pieces_read(&f->reader, f->write, f->user, f->err) : 0;
 }
 
 /* Goes over to the log that has taken the open one's place, if one has: that will not grow any more, and is read to its end. */

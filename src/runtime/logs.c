@@ -20,6 +20,13 @@
 #define PIECE_MAX_BYTES ((uint32_t) 1 << 20)
 #define PLAIN_READ_BYTES ((size_t) 64 << 10)
 
+typedef struct piece {
+    int kind;
+    uint64_t at_ms;
+    const uint8_t *bytes; /* until the next one is read */
+    size_t length;
+} piece;
+
 void piece_reader_done(piece_reader *r) {
     r->fd = fd_close(r->fd);
     free(r->bytes);
@@ -27,14 +34,15 @@ void piece_reader_done(piece_reader *r) {
     r->capacity = 0;
 }
 
-static bool read_piece(piece_reader *r, const uint8_t header[PIECE_HEADER_BYTES], size_t *ret_length) {
+/* The bytes behind a header. 1: they are all there; 0, or -NB_E_NO_MEMORY. */
+static int read_piece(piece_reader *r, const uint8_t header[PIECE_HEADER_BYTES], size_t *ret_length) {
     uint32_t length = load_le32(header + 8);
     if (length == 0 || length > PIECE_MAX_BYTES)
-        return false;
+        return 0;
     if (length > r->capacity) {
         uint8_t *larger = realloc(r->bytes, length);
         if (!larger)
-            return false;
+            return -NB_E_NO_MEMORY;
         r->bytes = larger;
         r->capacity = length;
     }
@@ -42,25 +50,34 @@ static bool read_piece(piece_reader *r, const uint8_t header[PIECE_HEADER_BYTES]
     return fd_read_full(r->fd, r->bytes, length) == (ssize_t) length;
 }
 
-bool piece_next(piece_reader *r, piece *ret_piece) {
+static int piece_next(piece_reader *r, piece *ret_piece) {
     uint8_t header[PIECE_HEADER_BYTES];
     off_t start = lseek(r->fd, 0, SEEK_CUR);
     size_t length;
-    if (fd_read_full(r->fd, header, sizeof(header)) == (ssize_t) sizeof(header) && read_piece(r, header, &length)) {
+    int found = fd_read_full(r->fd, header, sizeof(header)) == (ssize_t) sizeof(header) ? read_piece(r, header, &length) : 0;
+    if (found > 0)
         *ret_piece = (piece){.kind = header[12], .at_ms = load_le64(header), .bytes = r->bytes, .length = length};
-        return true;
+    else
+        (void) lseek(r->fd, start, SEEK_SET);
+    return found;
+}
+
+int pieces_read(piece_reader *r, log_writer *write, void *user, nb_error *err) {
+    for (;;) {
+        piece next;
+        int found = piece_next(r, &next);
+        if (found <= 0)
+            return found < 0 ? nb_fail_oom(err) : 0;
+        int result = write(user, next.kind, next.at_ms, next.bytes, next.length);
+        if (result != 0)
+            return result;
     }
-    (void) lseek(r->fd, start, SEEK_SET);
-    return false;
 }
 
 /* @fd  taken over */
-static int read_pieces(int fd, log_writer *write, void *user) {
+static int read_pieces(int fd, log_writer *write, void *user, nb_error *err) {
     piece_reader reader = {.fd = fd};
-    piece next;
-    int result = 0;
-    while (result == 0 && piece_next(&reader, &next))
-        result = write(user, next.kind, next.at_ms, next.bytes, next.length);
+    int result = pieces_read(&reader, write, user, err);
     piece_reader_done(&reader);
     return result;
 }
@@ -104,9 +121,9 @@ int log_read_pieces(int folder, const char *name, log_writer *write, void *user,
     if (result < 0)
         return result;
     if (older >= 0 && !log_is_same_file(older, newer))
-        result = read_pieces(take_fd(&older), write, user);
+        result = read_pieces(take_fd(&older), write, user, err);
     if (result == 0 && newer >= 0)
-        result = read_pieces(take_fd(&newer), write, user);
+        result = read_pieces(take_fd(&newer), write, user, err);
     return result;
 }
 

@@ -16,22 +16,15 @@
 /* Takes one piece; a result other than 0 ends the reading and is returned. */
 typedef int log_writer(void *user, int kind, uint64_t at_ms, const void *bytes, size_t length);
 
-typedef struct piece {
-    int kind;
-    uint64_t at_ms;
-    const uint8_t *bytes; /* until the next one is read */
-    size_t length;
-} piece;
-
 typedef struct piece_reader {
     int fd; /* owned */
     uint8_t *bytes;
     size_t capacity;
 } piece_reader;
 
-/* The next whole piece. False: there is none (yet), or memory is out; the descriptor stands where it stood. A torn piece at the end is what a full
- * disk, a crash or a write that goes on has left: the log ends before it. */
-bool piece_next(piece_reader *reader, piece *ret_piece);
+/* Gives out all whole pieces that there are; the descriptor then stands behind the last. A torn piece at the end is what a full disk, a crash or a
+ * write that goes on has left: the log ends before it. -NB_E_NO_MEMORY. */
+int pieces_read(piece_reader *reader, log_writer *write, void *user, nb_error *err);
 void piece_reader_done(piece_reader *reader);
 
 /* @ret_fd  -1: it was never begun */
