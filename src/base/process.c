@@ -90,6 +90,14 @@ int process_open(pid_t pid) {
     return (int) syscall(SYS_pidfd_open, pid, 0);
 }
 
+int process_open_exact(process_id id) {
+    CLEANUP(cleanup_fd) int pidfd = process_open(id.pid);
+    if (pidfd < 0 || process_is_alive(id)) /* asked after opening: the descriptor is that process's */
+        return take_fd(&pidfd);
+    errno = ESRCH;
+    return -1;
+}
+
 int process_signal(int pidfd, int signal) {
     return (int) syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
 }

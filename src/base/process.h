@@ -31,6 +31,8 @@ int process_measure(pid_t pid, process_usage *ret_usage);
 
 /* pidfd_open(2), CLOEXEC; -1 with errno. */
 int process_open(pid_t pid);
+/* The same of exactly that process; -1 with errno when it is gone. */
+int process_open_exact(process_id id);
 /* pidfd_send_signal(2); 0, or -1 with errno. */
 int process_signal(int pidfd, int signal);
 

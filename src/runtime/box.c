@@ -247,16 +247,13 @@ int box_count_running(nb_runtime *rt, size_t *ret_count, nb_error *err) {
 static int ask_to_stop(int folder, int64_t grace_ms, uint32_t own_grace_ms, nb_error *err) {
     int64_t grace = grace_ms < 0 ? own_grace_ms : grace_ms;
     deadline until = deadline_in(grace + STOP_ALLOWANCE_MS);
-    CLEANUP(cleanup_fd) int fd = connect_box(folder, until, err);
-    if (fd < 0)
-        return fd;
-    buf bytes;
+    CLEANUP(buf_done) buf bytes;
     buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
     msg_stop stop = {.grace_ms = grace_ms < 0 ? UINT32_MAX : (uint32_t) grace_ms};
     const uint8_t *message;
     size_t length;
-    int result = wire_control(&bytes, wire_encode_stop, &stop) ? channel_ask(fd, &bytes, until, &message, &length, err) : nb_fail_oom(err);
-    buf_done(&bytes);
+    int result =
+        wire_control(&bytes, wire_encode_stop, &stop) ? connect_ask(folder, until, &bytes, &message, &length, err) : nb_fail_oom(err);
     return result == -NB_E_BOX_GONE ? 0 : result;
 }
 
@@ -270,8 +267,7 @@ static int stop_folder(nb_runtime *rt, int folder, int64_t grace_ms, uint32_t ow
     box_status_done(&status);
     if (!live)
         return 0;
-    CLEANUP(cleanup_fd) int shim_fd = shim.pid > 0 ? process_open(shim.pid) : -1;
-    bool is_shim = shim_fd >= 0 && process_is_alive(shim); /* asked after opening: the descriptor is that process's */
+    CLEANUP(cleanup_fd) int shim_fd = process_open_exact(shim);
     result = ask_to_stop(folder, grace_ms, own_grace_ms, err);
     if (result == -NB_E_STOPPED) /* it went by itself meanwhile */
         result = 0;
@@ -279,7 +275,7 @@ static int stop_folder(nb_runtime *rt, int folder, int64_t grace_ms, uint32_t ow
         result = box_wait_unlocked(folder, UNLOCK_TIMEOUT_MS, err);
     /* It lets go of the lock when the machine is gone, and ends when those who still read from it have all that is theirs. */
     struct pollfd ended = {.fd = shim_fd, .events = POLLIN};
-    if (result == 0 && is_shim)
+    if (result == 0 && shim_fd >= 0)
         (void) poll(&ended, 1, SHIM_END_MS);
     return result;
 }
@@ -304,24 +300,18 @@ int nb_box_stop(nb_box *box, int64_t grace_ms, nb_error *err) {
 int nb_box_detach(nb_box *box, nb_error *err) {
     if (!box)
         return nb_fail(err, NB_E_INVALID, 0, "detach a box: it is NULL");
-    int folder = box_open_folder(box->runtime, box->id, err);
+    CLEANUP(cleanup_fd) int folder = box_open_folder(box->runtime, box->id, err);
     if (folder < 0)
         return folder;
     deadline until = deadline_in(CONNECT_TIMEOUT_MS);
-    int fd = connect_box(folder, until, err);
-    (void) fd_close(folder);
-    if (fd < 0)
-        return fd;
-    buf bytes;
+    CLEANUP(buf_done) buf bytes;
     buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
     const uint8_t *message;
     size_t length;
-    int result = wire_control(&bytes, wire_encode_detach, (&(msg_detach){0})) ? channel_ask(fd, &bytes, until, &message, &length, err)
+    int result = wire_control(&bytes, wire_encode_detach, (&(msg_detach){0})) ? connect_ask(folder, until, &bytes, &message, &length, err)
                                                                               : nb_fail_oom(err);
     if (result == 0 && wire_message_id(message, length) != id_of_msg_attached)
         result = channel_failed(message, length, err);
-    buf_done(&bytes);
-    (void) fd_close(fd);
     return result;
 }
 

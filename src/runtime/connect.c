@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/lock.h"
+#include "runtime/channel.h"
 #include "runtime/state.h"
 
 #include <errno.h>
@@ -42,4 +43,9 @@ int connect_box(int folder, deadline until, nb_error *err) {
             return nb_fail(err, NB_E_TIMEOUT, 0, "wait for the box's shim to answer");
         (void) nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
     }
+}
+
+int connect_ask(int folder, deadline until, buf *bytes, const uint8_t **ret_message, size_t *ret_length, nb_error *err) {
+    CLEANUP(cleanup_fd) int fd = connect_box(folder, until, err);
+    return fd < 0 ? fd : channel_ask(fd, bytes, until, ret_message, ret_length, err);
 }

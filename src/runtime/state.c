@@ -141,8 +141,8 @@ int box_bury_machine(const box_status *status, nb_error *err) {
     process_id machine = {(pid_t) status->record.machine_pid, status->record.machine_start_ticks};
     if (status->live || !machine.start_ticks)
         return 0;
-    CLEANUP(cleanup_fd) int pidfd = process_open(machine.pid);
-    if (pidfd < 0 || !process_is_alive(machine)) /* asked after opening: the descriptor is that process's */
+    CLEANUP(cleanup_fd) int pidfd = process_open_exact(machine);
+    if (pidfd < 0)
         return 0;
     (void) process_signal(pidfd, SIGKILL);
     struct pollfd gone = {.fd = pidfd, .events = POLLIN};

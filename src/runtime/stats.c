@@ -10,18 +10,14 @@
 
 static int ask(int folder, msg_counted *ret_counted, nb_error *err) {
     deadline until = deadline_in(CONNECT_TIMEOUT_MS);
-    CLEANUP(cleanup_fd) int socket = connect_box(folder, until, err);
-    if (socket < 0)
-        return socket;
-    buf bytes;
+    CLEANUP(buf_done) buf bytes;
     buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
     const uint8_t *message;
     size_t length;
-    int result = wire_control(&bytes, wire_encode_count, (&(msg_count){0})) ? channel_ask(socket, &bytes, until, &message, &length, err)
+    int result = wire_control(&bytes, wire_encode_count, (&(msg_count){0})) ? connect_ask(folder, until, &bytes, &message, &length, err)
                                                                             : nb_fail_oom(err);
     if (result == 0 && wire_decode_counted(message, length, ret_counted) < 0)
         result = channel_failed(message, length, err);
-    buf_done(&bytes);
     return result;
 }
 
