@@ -17,7 +17,6 @@
 #include "wire/copy-order.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -56,13 +55,8 @@ static int place_root(void *user, const tar_entry *first, tar_place *ret_place, 
     return tar_place_find(user, name, first->kind == TAR_FOLDER, ret_place, err);
 }
 
-static int place_as_it_says(void *user, const tar_entry *first, tar_place *ret_place, nb_error *err) {
-    const char *path = user;
-    ret_place->as_it_says = true;
-    ret_place->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (ret_place->folder < 0)
-        return nb_fail(err, errno == ENOENT ? NB_E_NOT_FOUND : nb_code_of_errno(errno), errno, "open the folder '%s'", path);
-    return 0;
+static int place_whole(void *user, const tar_entry *first, tar_place *ret_place, nb_error *err) {
+    return tar_place_whole(user, ret_place, err);
 }
 
 static int copy_in(char *path, bool names, bool owners, nb_error *err) {
@@ -70,7 +64,7 @@ static int copy_in(char *path, bool names, bool owners, nb_error *err) {
     if (!reader)
         return nb_fail_oom(err);
     const tar_unpack_options options = {
-        .place = names ? place_as_it_says : place_root,
+        .place = names ? place_whole : place_root,
         .on_notice = tell,
         .user = path,
         .owners = owners,

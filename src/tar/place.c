@@ -16,11 +16,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int fail(nb_error *err, const char *path) {
-    return nb_fail(err, errno == ENOENT || errno == ENOTDIR ? NB_E_NOT_FOUND : nb_code_of_errno(errno), errno, "open the folder '%s'",
-                   path);
-}
-
 void tar_place_base_name(const char *path, char *ret_name, size_t size) {
     size_t end = strlen(path);
     while (end > 0 && path[end - 1] == '/')
@@ -34,16 +29,26 @@ void tar_place_base_name(const char *path, char *ret_name, size_t size) {
         (void) snprintf(ret_name, size, "%.*s", (int) (end - start), path + start);
 }
 
+static int open_folder(const char *folder, tar_place *ret_place, nb_error *err) {
+    ret_place->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (ret_place->folder >= 0)
+        return 0;
+    return nb_fail(err, errno == ENOENT || errno == ENOTDIR ? NB_E_NOT_FOUND : nb_code_of_errno(errno), errno, "open the folder '%s'",
+                   folder);
+}
+
+int tar_place_whole(const char *folder, tar_place *ret_place, nb_error *err) {
+    ret_place->as_it_says = true;
+    return open_folder(folder, ret_place, err);
+}
+
 static int place_in(const char *folder, const char *name, tar_place *ret_place, nb_error *err) {
     if (strcmp(name, "..") == 0)
         return nb_fail(err, NB_E_INVALID, 0, "'..' is no name for a new file");
     if (strlen(name) >= sizeof(ret_place->name))
         return nb_fail(err, NB_E_INVALID, ENAMETOOLONG, "use the name '%.64s...'", name);
-    ret_place->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (ret_place->folder < 0)
-        return fail(err, folder);
     (void) snprintf(ret_place->name, sizeof(ret_place->name), "%s", name);
-    return 0;
+    return open_folder(folder, ret_place, err);
 }
 
 /* Beside others in the folder that holds it. */

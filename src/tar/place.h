@@ -22,6 +22,9 @@
  * -NB_E_STORAGE, -NB_E_PERMISSION, -NB_E_NO_MEMORY. */
 int tar_place_find(const char *destination, const char *name, bool is_folder, tar_place *ret_place, nb_error *err);
 
+/* The place of an archive whose entries keep their names: the folder @folder, which must be there. Errors as above. */
+int tar_place_whole(const char *folder, tar_place *ret_place, nb_error *err);
+
 /* The last component of a path, without slashes after it; "." of "/", of "a/." and of nothing. */
 void tar_place_base_name(const char *path, char *ret_name, size_t size);
 

@@ -29,11 +29,12 @@
 #define FOLDERS_MAX_BYTES ((size_t) 256 << 20)
 #define OWNERS_LOST "owners could not be kept: only root may give files away"
 
-/* A folder's own attributes, waiting for the end; its name follows, NUL-terminated. */
+/* A folder's own attributes, waiting for the end. */
 typedef struct late_folder {
+    struct late_folder *before; /* the one that was named before it */
     struct timespec mtime;
     uint32_t mode, uid, gid;
-    uint32_t name_bytes; /* with its NUL */
+    char name[];
 } late_folder;
 
 typedef struct unpacker {
@@ -45,7 +46,9 @@ typedef struct unpacker {
     buf name, target;        /* of the entry, and of the file that it is a hard link to: below the place's folder */
     buf parent_name;         /* of the folder that is open as parent */
     int parent;              /* -1: none */
-    buf folders;             /* late_folder, one after the other */
+    late_folder *folders;    /* the last named first */
+    size_t folders_bytes;
+    bool finishing; /* nothing new is made any more */
     bool told_owner, told_attributes, told_special;
 } unpacker;
 
@@ -126,7 +129,7 @@ static int enter(unpacker *u, int from, const char *component, size_t length) {
     } else {
         (void) snprintf(name, sizeof(name), "%.*s", (int) length, component);
         to = openat(from, name, flags);
-        if (to < 0 && errno == ENOENT && mkdirat(from, name, 0755) == 0)
+        if (to < 0 && errno == ENOENT && !u->finishing && mkdirat(from, name, 0755) == 0)
             to = openat(from, name, flags);
     }
     if (from != u->place.folder) {
@@ -137,7 +140,7 @@ static int enter(unpacker *u, int from, const char *component, size_t length) {
     return to;
 }
 
-/* The folder that @path is in, which stays open until another is asked for; missing ones are made. @ret_name points into @path. */
+/* The folder that @path is in, which stays open until another is asked for; missing ones are made before the end. @ret_name points into @path. */
 static int open_parent(unpacker *u, const char *path, int *ret_folder, const char **ret_name) {
     const char *slash = strrchr(path, '/'), *at = path, *component;
     size_t parent_bytes = slash ? (size_t) (slash - path) : 0;
@@ -250,16 +253,21 @@ static int make_file(unpacker *u, int folder, const char *name, const tar_entry 
 }
 
 static int remember_folder(unpacker *u, const tar_entry *entry) {
-    late_folder late = {
+    size_t size = sizeof(late_folder) + buf_length(&u->name);
+    late_folder *late = size <= FOLDERS_MAX_BYTES - u->folders_bytes ? malloc(size) : NULL;
+    if (!late)
+        return nb_fail_oom(u->err);
+    *late = (late_folder){
+        .before = u->folders,
         .mtime = mtime_of(entry),
         .mode = mode_of(u, entry->mode),
         .uid = entry->uid,
         .gid = entry->gid,
-        .name_bytes = (uint32_t) buf_length(&u->name),
     };
-    return buf_append(&u->folders, &late, sizeof(late)) && buf_append(&u->folders, buf_bytes(&u->name), late.name_bytes)
-               ? 0
-               : nb_fail_oom(u->err);
+    memcpy(late->name, buf_bytes(&u->name), buf_length(&u->name)); /* with its NUL */
+    u->folders = late;
+    u->folders_bytes += size;
+    return 0;
 }
 
 static int make_folder(unpacker *u, int folder, const char *name, const tar_entry *entry) {
@@ -343,39 +351,34 @@ static int make_entry(unpacker *u, const tar_entry *entry) {
     }
 }
 
+/* A folder that somebody has moved since is let be. */
+static void finish_folder(unpacker *u, const late_folder *late) {
+    int folder;
+    const char *name;
+    if (open_parent(u, late->name, &folder, &name) < 0)
+        return;
+    int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (u->options->confined ? O_NOFOLLOW : 0));
+    if (fd < 0)
+        return;
+    if (u->options->owners && fchown(fd, late->uid, late->gid) < 0)
+        notice(u, &u->told_owner, OWNERS_LOST);
+    (void) fchmod(fd, late->mode);
+    (void) futimens(fd, (const struct timespec[2]){{.tv_nsec = UTIME_OMIT}, late->mtime});
+    (void) fd_close(fd);
+}
+
 /* Innermost first would be right, and the last named first is: a folder is named before what is in it. */
 static void finish_folders(unpacker *u) {
-    const uint8_t *all = buf_bytes(&u->folders);
-    size_t end = buf_length(&u->folders), count = 0;
-    for (size_t at = 0; at < end; count++) {
-        late_folder late;
-        memcpy(&late, all + at, sizeof(late));
-        at += sizeof(late) + late.name_bytes;
+    nb_error *told = u->err, not_told;
+    u->finishing = true;
+    u->err = &not_told; /* what stopped us is the error to tell */
+    while (u->folders) {
+        late_folder *late = u->folders;
+        finish_folder(u, late);
+        u->folders = late->before;
+        free(late);
     }
-    size_t *starts = calloc(count + 1, sizeof(*starts));
-    for (size_t at = 0, i = 0; starts && at < end; i++) {
-        late_folder late;
-        memcpy(&late, all + at, sizeof(late));
-        starts[i] = at;
-        at += sizeof(late) + late.name_bytes;
-    }
-    while (starts && count-- > 0) {
-        late_folder late;
-        int folder;
-        const char *name;
-        memcpy(&late, all + starts[count], sizeof(late));
-        if (open_parent(u, (const char *) all + starts[count] + sizeof(late), &folder, &name) < 0)
-            continue; /* somebody has moved it since */
-        int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (u->options->confined ? O_NOFOLLOW : 0));
-        if (fd < 0)
-            continue;
-        if (u->options->owners && fchown(fd, late.uid, late.gid) < 0)
-            notice(u, &u->told_owner, OWNERS_LOST);
-        (void) fchmod(fd, late.mode);
-        (void) futimens(fd, (const struct timespec[2]){{.tv_nsec = UTIME_OMIT}, late.mtime});
-        (void) fd_close(fd);
-    }
-    free(starts);
+    u->err = told;
 }
 
 static int unpack_all(unpacker *u) {
@@ -404,7 +407,6 @@ int tar_unpack(tar_reader *reader, const tar_unpack_options *options, nb_error *
     buf_init(&u.name, NAME_MAX_BYTES);
     buf_init(&u.target, NAME_MAX_BYTES);
     buf_init(&u.parent_name, NAME_MAX_BYTES);
-    buf_init(&u.folders, FOLDERS_MAX_BYTES);
     int result = unpack_all(&u);
     if (u.parent != u.place.folder)
         (void) fd_close(u.parent);
@@ -412,6 +414,5 @@ int tar_unpack(tar_reader *reader, const tar_unpack_options *options, nb_error *
     buf_done(&u.name);
     buf_done(&u.target);
     buf_done(&u.parent_name);
-    buf_done(&u.folders);
     return result;
 }
