@@ -2,7 +2,7 @@
  *
  * quantity.c - sizes, durations and counts as people type and read them
  */
-#include "cli/quantity.h"
+#include "base/quantity.h"
 
 #include "base/size.h"
 

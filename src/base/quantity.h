@@ -4,8 +4,8 @@
  *
  * Nothing is rounded, clamped or guessed: what is not wholly of the form is refused.
  */
-#ifndef CLI_QUANTITY_H
-#define CLI_QUANTITY_H
+#ifndef BASE_QUANTITY_H
+#define BASE_QUANTITY_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,9 +4,9 @@
  */
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/quantity.h"
 #include "cli/cli.h"
 #include "cli/json.h"
-#include "cli/quantity.h"
 #include "cli/table.h"
 #include "cli/when.h"
 

@@ -8,8 +8,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/quantity.h"
 #include "cli/cli.h"
-#include "cli/quantity.h"
 #include "cli/when.h"
 
 #include <errno.h>

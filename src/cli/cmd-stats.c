@@ -6,10 +6,10 @@
  */
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/quantity.h"
 #include "base/size.h"
 #include "cli/cli.h"
 #include "cli/json.h"
-#include "cli/quantity.h"
 #include "cli/table.h"
 
 #include <stdio.h>

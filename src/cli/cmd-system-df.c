@@ -2,10 +2,10 @@
  *
  * cmd-system-df.c - nestbox system df: what the home takes on its file system
  */
+#include "base/quantity.h"
 #include "base/size.h"
 #include "cli/cli.h"
 #include "cli/json.h"
-#include "cli/quantity.h"
 #include "cli/table.h"
 
 #include <stdio.h>

@@ -4,8 +4,8 @@
  */
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/quantity.h"
 #include "cli/cli.h"
-#include "cli/quantity.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -5,8 +5,8 @@
 #include "cli/option.h"
 
 #include "base/error.h"
+#include "base/quantity.h"
 #include "base/size.h"
-#include "cli/quantity.h"
 
 #include <assert.h>
 #include <stdlib.h>

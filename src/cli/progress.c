@@ -6,7 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "cli/quantity.h"
+#include "base/quantity.h"
 #include "cli/text.h"
 
 #include <stdio.h>

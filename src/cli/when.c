@@ -4,7 +4,7 @@
  */
 #include "cli/when.h"
 
-#include "cli/quantity.h"
+#include "base/quantity.h"
 
 #include <inttypes.h>
 #include <stdio.h>

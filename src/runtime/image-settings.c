@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/quantity.h"
 #include "base/size.h"
 
 #include <errno.h>
@@ -23,7 +24,6 @@
 
 #define SYSTEM_FILE "/etc/nestbox/images.json"
 #define FILE_MAX_BYTES ((size_t) 64 << 10)
-#define DECIMAL 10u
 
 typedef struct setting {
     const char *name;
@@ -49,26 +49,6 @@ static uint64_t *value_of(image_settings *settings, const setting *s) {
     return (uint64_t *) (void *) ((char *) settings + s->offset);
 }
 
-/* SIZE of the command line: digits, and perhaps k, m or g. */
-static bool read_size(const char *text, uint64_t *ret_bytes) {
-    static const char suffixes[] = "kmgKMG";
-    uint64_t value = 0;
-    const char *at = text;
-    for (; *at >= '0' && *at <= '9'; at++) {
-        if (__builtin_mul_overflow(value, DECIMAL, &value) || __builtin_add_overflow(value, (uint64_t) (*at - '0'), &value))
-            return false;
-    }
-    if (at == text)
-        return false;
-    const char *suffix = *at ? strchr(suffixes, *at) : NULL;
-    if (*at && (!suffix || at[1]))
-        return false;
-    if (suffix && __builtin_mul_overflow(value, UINT64_C(1) << (10u * (unsigned) ((suffix - suffixes) % 3 + 1)), &value))
-        return false;
-    *ret_bytes = value;
-    return true;
-}
-
 /* Takes one member of the file: its name, its type in SQLite's words, its value. */
 static int take_member(sqlite3_stmt *row, const char *path, image_settings *settings, unsigned *seen, nb_error *err) {
     const char *name = (const char *) sqlite3_column_text(row, 0), *type = (const char *) sqlite3_column_text(row, 1);
@@ -92,7 +72,7 @@ static int take_member(sqlite3_stmt *row, const char *path, image_settings *sett
         value = good ? (uint64_t) number : 0;
     } else if (strcmp(type, "text") == 0 && is_size(s)) {
         const char *text = (const char *) sqlite3_column_text(row, 2);
-        good = text && read_size(text, &value);
+        good = text && quantity_size(text, &value);
     }
     if (!good || value < 1 || value > s->most)
         return nb_fail(err, NB_E_INVALID, 0, "read '%s': '%s' must be 1 to %llu%s", path, name, (unsigned long long) s->most,
