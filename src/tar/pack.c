@@ -3,9 +3,9 @@
  * pack.c - files and folders, into an archive
  *
  * Theory of operation
- *   A walk by descriptors, depth first, a folder before what is in it. Nothing is opened that is not a file or a folder, and no symbolic
- *   link is followed below the root. Files with several names are remembered by device and inode; their later names become hard
- *   links. Who changes the tree meanwhile gets a mixture, but always a whole archive: a file gives what its header promised, cut or filled up
+ *   A walk by descriptors, depth first, a folder before what is in it, and that in the order of the names' bytes, so that equal trees give
+ *   equal archives. Nothing is opened that is not a file or a folder, and no symbolic link is followed below the root. Files with several
+ *   names are remembered by device and inode; their later names become hard links. Who changes the tree meanwhile gets a mixture, but always a whole archive: a file gives what its header promised, cut or filled up
  *   with zeros.
  */
 #include "tar/pack.h"
@@ -14,7 +14,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/size.h"
+#include "base/strv.h"
 #include "tar/buffered.h"
 #include "tar/place.h"
 
@@ -36,6 +36,8 @@
 #define BLOCK_BYTES 512u
 #define PIECE_BYTES ((size_t) 256 << 10)
 #define NAME_MAX_BYTES ((size_t) 64 << 10)
+/* Of all that is in one folder: millions of files. */
+#define NAMES_MAX_BYTES ((size_t) 256 << 20)
 /* A file in more pieces than this is written without its holes. */
 #define PIECES_MAX 4096u
 #define XATTR_LIST_MAX_BYTES ((size_t) 64 << 10)
@@ -222,27 +224,47 @@ static int pack_file(packer *p, int fd, const struct stat *status) {
     return result;
 }
 
-static int pack_children(packer *p, DIR *listing) {
-    size_t length = buf_length(&p->name) - 1; /* without the NUL */
-    int result = 0;
-    for (struct dirent *child; result == 0;) {
+/* The names of what is in the folder, packed. */
+static int list_children(packer *p, DIR *listing, buf *names) {
+    for (;;) {
         errno = 0;
-        child = readdir(listing);
+        struct dirent *child = readdir(listing);
         if (!child)
             return errno ? fail(p, "read the folder") : 0;
-        if (strcmp(child->d_name, ".") == 0 || strcmp(child->d_name, "..") == 0)
-            continue;
-        buf_truncate(&p->name, length);
-        if (!buf_append(&p->name, child->d_name, strlen(child->d_name) + 1))
+        if (strcmp(child->d_name, ".") != 0 && strcmp(child->d_name, "..") != 0 && !strv_add(names, child->d_name))
             return nb_fail_oom(p->err);
-        result = pack_node(p, dirfd(listing), child->d_name, false);
-        if (result >= 0) {
-            result = 0;
-            buf_truncate(&p->name, length);
-            if (!buf_append(&p->name, "", 1))
-                return nb_fail_oom(p->err);
-        }
     }
+}
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+static int pack_child(packer *p, int folder, const char *name) {
+    size_t length = buf_length(&p->name) - 1; /* without the NUL */
+    buf_truncate(&p->name, length);
+    if (!buf_append(&p->name, name, strlen(name) + 1))
+        return nb_fail_oom(p->err);
+    int result = pack_node(p, folder, name, false);
+    if (result < 0) /* whose name it is, the error's reader wants to know */
+        return result;
+    buf_truncate(&p->name, length);
+    return buf_append(&p->name, "", 1) ? 0 : nb_fail_oom(p->err);
+}
+
+static int pack_children(packer *p, DIR *listing) {
+    CLEANUP(buf_done) buf names;
+    buf_init(&names, NAMES_MAX_BYTES);
+    int result = list_children(p, listing, &names);
+    if (result < 0)
+        return result;
+    size_t count = strv_count(strv_of(&names));
+    CLEANUP(cleanup_free) char **sorted = strv_pointers(strv_of(&names));
+    if (!sorted)
+        return nb_fail_oom(p->err);
+    qsort(sorted, count, sizeof(*sorted), compare_names);
+    for (size_t i = 0; result == 0 && i < count; i++)
+        result = pack_child(p, dirfd(listing), sorted[i]);
     return result;
 }
 
