@@ -77,8 +77,21 @@ static bool digest_is_good(const char *digest) {
     return digits > 0 && strspn(digest + 7, HEX) == digits && digest[7 + digits] == '\0';
 }
 
+/* HOST[:PORT]; an IPv6 address stands in brackets. */
 static bool domain_is_good(const char *domain) {
-    return domain[0] != '-' && domain[0] != '.' && domain[strspn(domain, LOWER_AND_DIGITS UPPER ".-:[]")] == '\0';
+    static const char digits[] = "0123456789";
+    const char *end = domain;
+    if (*domain == '[') {
+        size_t length = strspn(domain + 1, "0123456789abcdefABCDEF:.");
+        if (length == 0 || domain[1 + length] != ']')
+            return false;
+        end = domain + length + 2;
+    } else {
+        end += strspn(domain, LOWER_AND_DIGITS UPPER ".-");
+        if (end == domain || strchr(".-", *domain) || strchr(".-", end[-1]))
+            return false;
+    }
+    return *end == '\0' || (*end == ':' && end[1] && end[1 + strspn(end + 1, digits)] == '\0');
 }
 
 /* Whether the first @length bytes of a name are its domain. */

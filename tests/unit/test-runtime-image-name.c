@@ -88,6 +88,15 @@ static void the_familiar_form_means_the_same(void **state) {
 
 static void what_is_no_name_is_refused(void **state) {
     static const char *const wrong[] = {
+        "oci:/a/b",
+        "host:/a",
+        "host:8x/a",
+        "host:80:90/a",
+        "a.-/a",
+        "[::1/a",
+        "[::1]:/a",
+        "[]:80/a",
+        "[host]:80/a",
         "",
         "/",
         "a/",
