@@ -144,6 +144,7 @@ typedef struct nb_image_info {
     /* What an image says besides. It is carried and shown: no port is published by it, no volume made. */
     nb_strings exposed_ports; /* "80/tcp", "8000-8010/udp" */
     nb_strings volumes;       /* absolute paths in the box */
+    nb_strings labels;        /* "KEY=value"; its boxes have them too */
     nb_strings shell;         /* what its builder ran commands with, "/bin/bash", "-c" */
     nb_health_check health_check;
 } nb_image_info;
@@ -188,12 +189,24 @@ NB_API int nb_registry_login(nb_runtime *runtime, const char *registry, const ch
 /* Forgets it. -NB_E_NOT_FOUND: there is none. */
 NB_API int nb_registry_logout(nb_runtime *runtime, const char *registry, nb_error *err);
 
+typedef struct nb_import_options {
+    size_t size;
+    nb_strings command; /* the image's; default: none */
+    nb_strings
+        changes; /* a Dockerfile's instructions: "ENTRYPOINT [\"/bin/server\"]", "ENV A=1 B=2"; applied after the command. CMD, ENTRYPOINT,
+                               ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR; a '$' in them is no variable */
+} nb_import_options;
+#define NB_IMPORT_OPTIONS_INIT \
+    { .size = sizeof(nb_import_options) }
+
 /* Makes an image from a tar stream, compressed or not.
  *
- * @fd     read to its end; borrowed
- * @name   the image's name; required
- * @command  the image's command, or empty */
-NB_API int nb_image_import(nb_runtime *runtime, int fd, const char *name, nb_strings command, nb_image_info **ret_image, nb_error *err);
+ * @fd       read to its end; borrowed
+ * @name     the image's name; required
+ * @options  may be NULL
+ * Errors as of nb_image_prepare(). */
+NB_API int nb_image_import(nb_runtime *runtime, int fd, const char *name, const nb_import_options *options, nb_image_info **ret_image,
+                           nb_error *err);
 
 /* The same for an archive written by `docker save` or an OCI archive; it names its images itself.
  *
@@ -214,8 +227,12 @@ NB_API int nb_image_tag(nb_runtime *runtime, const char *name_or_id, const char 
  * were; nb_image_list_free(). When one cannot be removed, those before it are. */
 NB_API int nb_image_prune(nb_runtime *runtime, bool all, nb_image_list **ret_removed, nb_error *err);
 
-/* Writes an image that came from a registry as an OCI archive, which docker, podman and skopeo load too: the very blobs that the registry
- * had. @fd: borrowed, written in order, may be a pipe. -NB_E_UNSUPPORTED: it did not come from a registry. */
+/* Writes an image as an OCI archive, which docker, podman and skopeo load too. One that came from a registry has the very blobs that were
+ * there. Any other has one layer of all its files, which a machine of its own reads from the base disk: it takes as long as a start of a box
+ * and a copy, and as much room in the home as the files.
+ *
+ * @fd  borrowed, written in order, may be a pipe
+ * Errors: -NB_E_NOT_FOUND, -NB_E_STORAGE, -NB_E_UNSUPPORTED (a layer of more than 8 GiB), and those of nb_box_start(). */
 NB_API int nb_image_save(nb_runtime *runtime, const char *name_or_id, int fd, nb_error *err);
 
 /* Removes an image's name and, with its last name, its base disk. -NB_E_INVALID_STATE while a box is made from it. */
@@ -252,7 +269,7 @@ typedef struct nb_box_options {
     const char *working_directory; /* absolute; default the image's, else "/"; made if it does not exist */
     const char *user;              /* name, id, or either with ":group"; default the image's, else root */
     const char *hostname;          /* default the box's id */
-    nb_strings labels;             /* "KEY=value" */
+    nb_strings labels;             /* "KEY=value", over the image's */
     uint64_t memory_bytes;         /* of the container; the machine has a little more */
     uint32_t cpus;
     uint64_t disk_bytes; /* at least what the image takes */
@@ -289,13 +306,31 @@ NB_API void nb_box_free(nb_box *box);
 /* The id, 12 characters; valid as long as the handle. */
 NB_API const char *nb_box_id(const nb_box *box);
 
+typedef struct nb_commit_options {
+    size_t size;
+    const char *name;   /* of the image, as in a registry; default: none, its id names it */
+    nb_strings changes; /* as in nb_import_options */
+} nb_commit_options;
+#define NB_COMMIT_OPTIONS_INIT \
+    { .size = sizeof(nb_commit_options) }
+
+/* Makes an image of what is on the disk of a box that does not run. A machine reads the disk, without the main command; what is mounted
+ * in a box (/proc, /dev, the box's own /etc/hosts, /etc/hostname and /etc/resolv.conf) is not part of it. The image wants to be run as the
+ * box was: with its command, environment, working directory, user, labels and stop signal, and the @options' changes. It has one layer. The box
+ * stays as it is.
+ *
+ * @options  may be NULL
+ * Errors: -NB_E_INVALID_STATE (the box runs), -NB_E_INVALID (the name, a change), and those of nb_box_start() and nb_image_prepare().
+ * Free the result with nb_image_free(). */
+NB_API int nb_box_commit(nb_box *box, const nb_commit_options *options, nb_image_info **ret_image, nb_error *err);
+
 typedef struct nb_start_options {
     size_t size;
     bool detach;            /* outlives this program, even where the box was not made so */
     uint16_t columns, rows; /* of the main command's terminal, where it has one; default 80 x 24 */
     bool visit; /* without the main command, for copies and execs in a box that does not run. It leaves no trace of its own: meanwhile
                                the box counts as starting, and who starts it waits; after nb_box_stop() it is what it was before. It ends
-                               with this program at the latest. A box that runs is left as it is */
+                               with this program at the latest. -NB_E_INVALID_STATE: the box runs, and is left as it is */
 } nb_start_options;
 #define NB_START_OPTIONS_INIT \
     { .size = sizeof(nb_start_options) }
@@ -460,6 +495,7 @@ NB_API int nb_exec_start(nb_box *box, const nb_exec_options *options, nb_exec **
 typedef struct nb_copy_options {
     size_t size;
     bool follow;         /* out: a symbolic link at the path itself is what it points to */
+    bool bare;           /* out: without what is mounted at the path and below it: what the box's disk has there; not with follow */
     bool keep_names;     /* in: every entry goes below the folder at the path, which must be there, under its own name */
     bool keep_owners;    /* in: as the archive has them; otherwise everything is root's */
     uint64_t timeout_ms; /* as of an exec; 0: none */

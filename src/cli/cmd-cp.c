@@ -257,7 +257,8 @@ static int begin_or_visit(nb_box *box, const order *o, const struct cp_args *arg
     visit.visit = true;
     result = nb_box_start(box, &visit, NULL, err);
     *ret_visits = result == 0;
-    return result == 0 ? begin(box, o, args, ret_exec, err) : result;
+    /* somebody else may have started it just now */
+    return result == 0 || result == -NB_E_INVALID_STATE ? begin(box, o, args, ret_exec, err) : result;
 }
 
 static int copy(cli *c, nb_box *box, const order *o, const struct cp_args *args, nb_error *err) {

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/size.h"
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@
 
 struct import_args {
     const char *command;
+    opt_list changes;
     bool quiet;
 };
 
@@ -23,7 +25,7 @@ static const opt import_opts[] = {
     OPT_STRING('\0', "cmd", struct import_args, command, "COMMAND", NULL,
                "the image's command: a line for its shell, or a JSON array of words"),
     OPT_FLAG('q', "quiet", struct import_args, quiet, "show no progress"),
-    OPT_UNSUPPORTED('c', "change", "INSTRUCTION"),
+    OPT_LIST('c', "change", struct import_args, changes, "INSTRUCTION", "apply a Dockerfile's instruction, such as 'ENV A=1'"),
     OPT_UNSUPPORTED('m', "message", "TEXT"),
     OPT_UNSUPPORTED('\0', "platform", "OS/ARCH"),
     OPT_END,
@@ -69,17 +71,19 @@ static int import(cli *c, const struct import_args *args, const char *path, cons
     const char *shell_words[] = {"/bin/sh", "-c", args->command};
     const char **words = NULL;
     json_t *json = NULL;
-    nb_strings image_command = {shell_words, args->command ? sizeof(shell_words) / sizeof(shell_words[0]) : 0};
+    nb_import_options options = NB_IMPORT_OPTIONS_INIT;
+    options.changes = (nb_strings){args->changes.items, args->changes.count};
+    options.command = (nb_strings){shell_words, args->command ? ARRAY_LENGTH(shell_words) : 0};
     if (args->command && *args->command == '[') {
-        int r = parse_words(args->command, &json, &words, &image_command.count, err);
+        int r = parse_words(args->command, &json, &words, &options.command.count, err);
         if (r < 0)
             return r;
-        image_command.items = words;
+        options.command.items = words;
     }
     CLEANUP(cleanup_fd) int fd = open_archive(path, err);
     int r = fd < 0 ? -NB_E_INVALID : cli_open(c, err);
     if (r == 0)
-        r = nb_image_import(c->runtime, fd, name, image_command, ret_image, err);
+        r = nb_image_import(c->runtime, fd, name, &options, ret_image, err);
     progress_end(&c->progress);
     free((void *) words);
     json_decref(json);

@@ -60,7 +60,8 @@ const command command_save = {
     .group = GROUP_IMAGE,
     .usage = "[OPTIONS] IMAGE",
     .summary = "Write an image as an OCI archive",
-    .details = "For images that came from a registry: their layers are kept as they were. docker, podman and skopeo load the archive.",
+    .details = "An image from a registry keeps its layers as they were; any other gets one layer, which a machine of its own reads.\n"
+               "docker, podman and skopeo load the archive.",
     .example = "nestbox save -o python.tar python:3.12",
     .opts = save_opts,
     .args_size = sizeof(struct save_args),

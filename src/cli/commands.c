@@ -7,17 +7,23 @@
 #include <string.h>
 
 const command *const commands[] = {
-    &command_run,         &command_create,    &command_start,
-    &command_exec,        &command_attach,    &command_stop,
-    &command_restart,     &command_kill,      &command_rename,
-    &command_wait,        &command_rm,        &command_ps,
-    &command_inspect,     &command_logs,      &command_stats,
-    &command_cp,          &command_images,    &command_image_inspect,
-    &command_pull,        &command_import,    &command_load,
-    &command_save,        &command_tag,       &command_rmi,
-    &command_image_prune, &command_login,     &command_logout,
-    &command_info,        &command_system_df, &command_system_prune,
-    &command_version,     &command_help,      NULL,
+    &command_run,          &command_create,
+    &command_start,        &command_exec,
+    &command_attach,       &command_stop,
+    &command_restart,      &command_kill,
+    &command_rename,       &command_wait,
+    &command_rm,           &command_ps,
+    &command_inspect,      &command_logs,
+    &command_stats,        &command_cp,
+    &command_images,       &command_image_inspect,
+    &command_pull,         &command_import,
+    &command_load,         &command_save,
+    &command_commit,       &command_tag,
+    &command_rmi,          &command_image_prune,
+    &command_login,        &command_logout,
+    &command_info,         &command_system_df,
+    &command_system_prune, &command_version,
+    &command_help,         NULL,
 };
 
 /* How many words @name has when the command line begins with them, else 0. */

@@ -241,6 +241,7 @@ json_t *json_of_image(const nb_image_info *image) {
     add_string(&b, "stop_signal", image->stop_signal);
     add_string(&b, "architecture", image->architecture);
     add_string(&b, "os", image->os);
+    add_labels(&b, "labels", image->labels);
     add_strings_or_null(&b, "exposed_ports", image->exposed_ports);
     add_strings_or_null(&b, "volumes", image->volumes);
     add_strings_or_null(&b, "shell", image->shell);

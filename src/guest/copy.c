@@ -17,10 +17,17 @@
 #include "wire/copy-order.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#ifndef OPEN_TREE_CLONE
+#define OPEN_TREE_CLONE 1 /* open_tree(2); not in musl's headers */
+#endif
 
 static int read_stdin(void *user, void *into, size_t size, size_t *ret_length, nb_error *err) {
     ssize_t n;
@@ -43,8 +50,22 @@ static void tell(void *user, const char *sentence) {
 
 /* ----------------------------------------------------------------------------------------------------------------- out */
 
-static int copy_out(const char *path, bool follow, nb_error *err) {
-    return tar_pack((tar_output){.write = write_stdout}, path, &(tar_pack_options){.follow = follow, .on_notice = tell}, err);
+/* From here on @path is the working folder, without what is mounted below it: what the box's disk has there. The descriptor stays open:
+ * with it the view would end. */
+static int enter_bare(const char *path, nb_error *err) {
+    int bare = (int) syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | O_CLOEXEC);
+    return bare < 0 || fchdir(bare) < 0 ? nb_fail(err, nb_code_of_errno(errno), errno, "open the folder '%s'", path) : 0;
+}
+
+static int copy_out(const char *path, const char *how, nb_error *err) {
+    const tar_pack_options options = {.follow = strcmp(how, WIRE_COPY_FOLLOW) == 0, .on_notice = tell};
+    if (strcmp(how, WIRE_COPY_BARE) == 0) {
+        int result = enter_bare(path, err);
+        if (result < 0)
+            return result;
+        path = ".";
+    }
+    return tar_pack((tar_output){.write = write_stdout}, path, &options, err);
 }
 
 /* ------------------------------------------------------------------------------------------------------------------ in */
@@ -84,7 +105,7 @@ _Noreturn void copy_become(strv order) {
     if (!words)
         result = nb_fail_oom(&err);
     else if (count == 3 && strcmp(words[0], WIRE_COPY_OUT) == 0)
-        result = copy_out(words[1], strcmp(words[2], WIRE_COPY_FOLLOW) == 0, &err);
+        result = copy_out(words[1], words[2], &err);
     else if (count == 4 && strcmp(words[0], WIRE_COPY_IN) == 0)
         result = copy_in(words[1], strcmp(words[2], WIRE_COPY_NAMES) == 0, strcmp(words[3], WIRE_COPY_OWNERS) == 0, &err);
     else

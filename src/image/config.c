@@ -16,7 +16,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define PORT_DIGITS_MAX 5u
 
 void image_config_done(image_config *config) {
@@ -37,7 +36,7 @@ void image_config_done(image_config *config) {
     *config = (image_config){0};
 }
 
-static void config_init(image_config *config) {
+void image_config_init(image_config *config) {
     *config = (image_config){0};
     buf_init(&config->entrypoint, WIRE_ARGV_MAX_BYTES);
     buf_init(&config->command, WIRE_ARGV_MAX_BYTES);
@@ -111,7 +110,7 @@ static int read_set(const json_t *object, const char *key, int (*add)(const char
         if (!json_is_null(value) && !(json_is_object(value) && json_object_size(value) == 0))
             return nb_fail(err, NB_E_IMAGE, 0, "read the image's configuration: '%.100s' of '%s' is no empty object", item, key);
         if ((r = add(item, list, err)) < 0)
-            return r;
+            return nb_fail_within(err, r, "read the image's configuration: '%s'", key);
     }
     return 0;
 }
@@ -129,8 +128,7 @@ static bool read_port(const char *text, unsigned *ret_port, const char **ret_res
     return port > 0 && port <= UINT16_MAX;
 }
 
-/* "80", "80/tcp", "8000-8010/udp": kept in one form, with the protocol that Docker takes where none stands. */
-static int add_port(const char *item, buf *list, nb_error *err) {
+int image_config_add_port(const char *item, buf *list, nb_error *err) {
     static const char *const protocols[] = {"/tcp", "/udp", "/sctp"};
     char text[sizeof("65535-65535/sctp")];
     const char *rest = item, *protocol = NULL;
@@ -144,19 +142,18 @@ static int add_port(const char *item, buf *list, nb_error *err) {
             protocol = protocols[i];
     }
     if (!protocol)
-        return nb_fail(err, NB_E_IMAGE, 0, "read the image's configuration: '%.100s' of 'ExposedPorts' is no PORT[/tcp|udp|sctp]", item);
+        return nb_fail(err, NB_E_IMAGE, 0, "exposed port '%.100s': it is no PORT[-LAST][/tcp|udp|sctp]", item);
     if (first == last)
         (void) snprintf(text, sizeof(text), "%u%s", first, protocol);
     else
         (void) snprintf(text, sizeof(text), "%u-%u%s", first, last, protocol);
-    return strv_add(list, text) ? 0 : too_long("ExposedPorts", err);
+    return strv_add(list, text) ? 0 : nb_fail(err, NB_E_IMAGE, 0, "there are too many ports");
 }
 
-static int add_volume(const char *item, buf *list, nb_error *err) {
+int image_config_add_volume(const char *item, buf *list, nb_error *err) {
     if (item[0] != '/' || strlen(item) > WIRE_PATH_MAX_BYTES)
-        return nb_fail(err, NB_E_IMAGE, 0, "read the image's configuration: '%.100s' of 'Volumes' is no absolute path of at most %u bytes",
-                       item, WIRE_PATH_MAX_BYTES);
-    return strv_add(list, item) ? 0 : too_long("Volumes", err);
+        return nb_fail(err, NB_E_IMAGE, 0, "volume '%.100s': it is no absolute path of at most %u bytes", item, WIRE_PATH_MAX_BYTES);
+    return strv_add(list, item) ? 0 : nb_fail(err, NB_E_IMAGE, 0, "there are too many volumes");
 }
 
 /* A whole number from 0 to @max; absent is 0. */
@@ -246,8 +243,8 @@ static int read_process(const json_t *root, image_config *config, nb_error *err)
         (r = read_labels(process, &config->labels, err)) < 0 ||
         (r = read_text(process, "WorkingDir", WIRE_PATH_MAX_BYTES, &config->cwd, err)) < 0 ||
         (r = read_text(process, "User", WIRE_NAME_MAX_BYTES, &config->user, err)) < 0 ||
-        (r = read_set(process, "ExposedPorts", add_port, &config->exposed_ports, err)) < 0 ||
-        (r = read_set(process, "Volumes", add_volume, &config->volumes, err)) < 0 ||
+        (r = read_set(process, "ExposedPorts", image_config_add_port, &config->exposed_ports, err)) < 0 ||
+        (r = read_set(process, "Volumes", image_config_add_volume, &config->volumes, err)) < 0 ||
         (r = read_list(process, "Shell", &config->shell, err)) < 0 || (r = read_health(process, &config->health, err)) < 0)
         return r;
     return read_text(process, "StopSignal", WIRE_NAME_MAX_BYTES, &config->stop_signal, err);
@@ -256,7 +253,7 @@ static int read_process(const json_t *root, image_config *config, nb_error *err)
 int image_config_parse(const char *text, size_t length, image_config *ret_config, nb_error *err) {
     CLEANUP(cleanup_json) json_t *root = NULL;
     CLEANUP(image_config_done) image_config config;
-    config_init(&config);
+    image_config_init(&config);
     int r = json_document(text, length, "the image's configuration", &root, err);
     if (r < 0 || (r = read_text(root, "os", WIRE_NAME_MAX_BYTES, &config.os, err)) < 0 ||
         (r = read_text(root, "architecture", WIRE_NAME_MAX_BYTES, &config.architecture, err)) < 0 ||
@@ -265,55 +262,4 @@ int image_config_parse(const char *text, size_t length, image_config *ret_config
     *ret_config = config;
     config = (image_config){0};
     return 0;
-}
-
-static json_t *json_of_list(strv list) {
-    json_t *array = json_array();
-    for (const char *item = strv_next(list, NULL); array && item; item = strv_next(list, item)) {
-        /* Bytes that are not UTF-8 stand for themselves one by one: the text only has to differ where the list does. */
-        json_t *text = json_string(item);
-        if (!text) {
-            text = json_array();
-            for (const char *c = item; text && *c; c++)
-                (void) json_array_append_new(text, json_integer((unsigned char) *c));
-        }
-        if (json_array_append_new(array, text) < 0) {
-            json_decref(array);
-            return NULL;
-        }
-    }
-    return array;
-}
-
-int image_config_make(const char *architecture, strv command, const digest *content, image_config *ret_config, digest *ret_id,
-                      nb_error *err) {
-    CLEANUP(image_config_done) image_config config;
-    config_init(&config);
-    config.os = strdup("linux");
-    config.architecture = strdup(architecture);
-    config.cwd = strdup("");
-    config.user = strdup("");
-    config.stop_signal = strdup("");
-    if (!config.os || !config.architecture || !config.cwd || !config.user || !config.stop_signal || !strv_add(&config.env, DEFAULT_PATH))
-        return nb_fail_oom(err);
-    int r = image_config_set_command(&config, command, err);
-    if (r < 0)
-        return r;
-
-    char diff_id[DIGEST_TEXT_SIZE];
-    digest_format(content, diff_id);
-    CLEANUP(cleanup_json)
-    json_t *root = json_pack("{s:s, s:s, s:{s:o*, s:[s]}, s:{s:s, s:[s]}}", "architecture", architecture, "os", "linux", "config", "Cmd",
-                             json_of_list(command), "Env", DEFAULT_PATH, "rootfs", "type", "layers", "diff_ids", diff_id);
-    CLEANUP(cleanup_free) char *text = root ? json_dumps(root, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
-    if (!text || !digest_of(text, strlen(text), ret_id))
-        return nb_fail_oom(err);
-    *ret_config = config;
-    config = (image_config){0};
-    return 0;
-}
-
-int image_config_set_command(image_config *config, strv command, nb_error *err) {
-    buf_clear(&config->command);
-    return buf_append(&config->command, command.at, command.bytes) ? 0 : nb_fail_oom(err);
 }

@@ -11,6 +11,7 @@
 
 #include <nestbox/error.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,19 +35,28 @@ typedef struct image_config {
     size_t diff_id_count;
 } image_config;
 
+/* With nothing in it; its strings are NULL until they are given. */
+void image_config_init(image_config *config);
 void image_config_done(image_config *config);
 
 /* Reads the configuration of an OCI or Docker image. 0, -NB_E_IMAGE, -NB_E_NO_MEMORY. */
 int image_config_parse(const char *text, size_t length, image_config *ret_config, nb_error *err);
 
-/* Makes the configuration of an image that has none: a root file system.
- *
- * @content  the digest of its content, which becomes the one layer's
- * @ret_id   the digest of the configuration's canonical text, hence of all that matters about the image */
-int image_config_make(const char *architecture, strv command, const digest *content, image_config *ret_config, digest *ret_id,
-                      nb_error *err);
+/* One port, or one volume, more in the list: "80", "80/tcp", "8000-8010/udp", kept in one form, with the protocol that Docker takes where none
+ * stands; an absolute path. -NB_E_IMAGE: it is none. */
+int image_config_add_port(const char *item, buf *list, nb_error *err);
+int image_config_add_volume(const char *item, buf *list, nb_error *err);
 
-/* Puts another command in place of the image's. */
-int image_config_set_command(image_config *config, strv command, nb_error *err);
+/* To and from what owners and workers send each other. False, or -NB_E_NO_MEMORY, or -NB_E_INVALID for what is no IMAGE_CONFIG. */
+bool image_config_encode(const image_config *config, buf *to);
+int image_config_decode(const uint8_t *bytes, size_t length, image_config *ret_config, nb_error *err);
+
+/* The configuration of an image of one layer as image-spec writes it, in one form only: equal configurations have equal texts. What is not said
+ * is left out.
+ *
+ * @layer     the layer's digest, unpacked
+ * @ret_text  owned by the caller
+ * -NB_E_INVALID: a text of it is no UTF-8, as it has to be. -NB_E_NO_MEMORY. */
+int image_config_text(const image_config *config, const digest *layer, char **ret_text, nb_error *err);
 
 #endif

@@ -18,11 +18,13 @@
 #include <string.h>
 
 #define ANNOTATION_NAME "org.opencontainers.image.ref.name"
+/* The whole name, where the other is often a tag alone: docker and containerd write and read it. */
+#define ANNOTATION_IMAGE_NAME "io.containerd.image.name"
 
 /* Everything in it is borrowed from the document. */
 typedef struct descriptor {
     blob_promise promise;
-    const char *name; /* or NULL, as the next three */
+    const char *name, *image_name; /* or NULL, as the next three */
     const char *os, *architecture, *variant;
 } descriptor;
 
@@ -72,7 +74,8 @@ static int read_descriptor(const json_t *object, descriptor *ret_descriptor, nb_
         ((r = json_text(platform, "os", &d.os, err)) < 0 || (r = json_text(platform, "architecture", &d.architecture, err)) < 0 ||
          (r = json_text(platform, "variant", &d.variant, err)) < 0))
         return r;
-    if (annotations && (r = json_text(annotations, ANNOTATION_NAME, &d.name, err)) < 0)
+    if (annotations && ((r = json_text(annotations, ANNOTATION_NAME, &d.name, err)) < 0 ||
+                        (r = json_text(annotations, ANNOTATION_IMAGE_NAME, &d.image_name, err)) < 0))
         return r;
     *ret_descriptor = d;
     return 0;
@@ -83,13 +86,17 @@ typedef struct index_view {
     const char *name; /* only those with this name; NULL: all */
 } index_view;
 
+static bool is_called(const descriptor *d, const char *name) {
+    return (d->name && strcmp(d->name, name) == 0) || (d->image_name && strcmp(d->image_name, name) == 0);
+}
+
 /* Takes the next descriptor from @i on that the view shows. 1, 0 at the end, or a negative code. */
 static int next_descriptor(const index_view *view, size_t *i, descriptor *ret_descriptor, nb_error *err) {
     while (*i < json_array_size(view->manifests)) {
         int r = read_descriptor(json_array_get(view->manifests, (*i)++), ret_descriptor, err);
         if (r < 0)
             return r;
-        if (!view->name || (ret_descriptor->name && strcmp(ret_descriptor->name, view->name) == 0))
+        if (!view->name || is_called(ret_descriptor, view->name))
             return 1;
     }
     return 0;
@@ -111,7 +118,7 @@ static int choose_name(index_view *view, const char *reference, nb_error *err) {
         const char *name = d.name ? d.name : "";
         differ = differ || (first && strcmp(first, name) != 0);
         first = first ? first : name;
-        found = found || (reference[0] && strcmp(name, reference) == 0);
+        found = found || (reference[0] && (strcmp(name, reference) == 0 || is_called(&d, reference)));
         document_add_choice(choices, name);
     }
     if (r < 0)
@@ -177,8 +184,9 @@ static int read_index(const json_t *manifests, const char *title, const char *re
         return nb_fail(err, NB_E_IMAGE, 0, "read %s: it names more than %u manifests", title, IMAGE_MANIFESTS_MAX);
     if ((reference && (r = choose_name(&view, reference, err)) < 0) || (r = choose_platform(&view, platform, &chosen, err)) < 0)
         return r;
-    document d = {.is_index = true, .chosen = chosen.promise, .chosen_name = chosen.name ? strdup(chosen.name) : NULL};
-    if (chosen.name && !d.chosen_name)
+    const char *name = chosen.image_name ? chosen.image_name : chosen.name;
+    document d = {.is_index = true, .chosen = chosen.promise, .chosen_name = name ? strdup(name) : NULL};
+    if (name && !d.chosen_name)
         return nb_fail_oom(err);
     *ret_document = d;
     return 0;

@@ -7,6 +7,7 @@
 #include "image/import.h"
 
 #include "base/error.h"
+#include "image/changes.h"
 #include "image/ext4.h"
 #include "image/folder.h"
 #include "image/layer.h"
@@ -89,11 +90,19 @@ static int apply_archive(import *m, const blob *b, const blob_promise *promise, 
     return r;
 }
 
-static int import_made_config(import *m, const digest *content, nb_error *err) {
+/* The configuration that the owner gives to an image that has none: a root file system, which is one layer. */
+static int import_given_config(import *m, const digest *content, nb_error *err) {
+    CLEANUP(cleanup_free) char *text = NULL;
+    image_config *config = &m->result.config;
+    int r = image_config_decode(m->request->config.at, m->request->config.length, config, err);
+    if (r == 0)
+        r = image_config_change(config, m->request->changes, err);
+    if (r == 0)
+        r = image_config_text(config, content, &text, err);
+    if (r < 0)
+        return r;
     m->result.name = strdup("");
-    if (!m->result.name)
-        return nb_fail_oom(err);
-    return image_config_make(m->request->architecture, m->request->command, content, &m->result.config, &m->id, err);
+    return m->result.name && digest_of(text, strlen(text), &m->id) ? 0 : nb_fail_oom(err);
 }
 
 static int import_rootfs(import *m, nb_error *err) {
@@ -107,7 +116,7 @@ static int import_rootfs(import *m, nb_error *err) {
         b.size = (uint64_t) stat.st_size;
     }
     int r = apply_archive(m, &b, &(blob_promise){0}, "the archive", false, &unpacked, err);
-    return r < 0 ? r : import_made_config(m, &unpacked, err);
+    return r < 0 ? r : import_given_config(m, &unpacked, err);
 }
 
 static int import_layer(import *m, const source *s, const manifest *chosen, size_t i, nb_error *err) {
@@ -154,7 +163,7 @@ static int import_config(import *m, const source *s, const manifest *chosen, nb_
     /* The image's id is always SHA-256, whatever the manifest names it by. */
     if (!digest_of(text, length, &m->id))
         return nb_fail_oom(err);
-    return m->request->command.bytes > 0 ? image_config_set_command(&m->result.config, m->request->command, err) : 0;
+    return 0;
 }
 
 /* Takes @chosen's name over. */
@@ -238,7 +247,7 @@ static int import_folder(import *m, nb_error *err) {
         return import_image(m, s, MANIFEST_FLAT, err);
     digest content;
     r = folder_read(m->tree, m->request->source_fd, m->request->watch, &content, err);
-    return r < 0 ? r : import_made_config(m, &content, err);
+    return r < 0 ? r : import_given_config(m, &content, err);
 }
 
 static int import_kind(import *m, nb_error *err) {

@@ -9,6 +9,7 @@
 #include "image/config.h"
 #include "image/limits.h"
 #include "image/stream.h"
+#include "wire/message.h"
 
 typedef struct import_request {
     int kind; /* WIRE_IMAGE_... */
@@ -17,7 +18,8 @@ typedef struct import_request {
     const char *reference;    /* empty: the only one */
     const char *architecture; /* OCI's name; empty: whatever it is */
     image_limits limits;      /* 0: the default, each */
-    strv command;             /* instead of the image's, if not empty */
+    wire_bytes config;        /* of a root file system: an encoded IMAGE_CONFIG */
+    strv changes;             /* to it (image/changes.h) */
     const image_watch *watch;
 } import_request;
 

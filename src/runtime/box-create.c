@@ -16,6 +16,7 @@
 #include "base/process.h"
 #include "base/size.h"
 #include "machine/qcow2.h"
+#include "runtime/image-config.h"
 #include "runtime/image.h"
 #include "runtime/options.h"
 #include "runtime/privileges.h"
@@ -31,7 +32,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 /* sethostname(2) takes 64 bytes. */
 #define HOSTNAME_MAX_BYTES 64u
 
@@ -93,12 +93,21 @@ static int merge_environment(const nb_box_options *o, const image_record *image,
     (void) snprintf(host, sizeof(host), "HOSTNAME=%s", hostname);
     int result = options_add_strings(&given, o->environment, "environment", err);
     if (result == 0 &&
-        (!strv_add(&defaults, DEFAULT_PATH) || !strv_add(&defaults, host) || (o->tty && !strv_add(&defaults, "TERM=xterm")) ||
+        (!strv_add(&defaults, IMAGE_DEFAULT_PATH) || !strv_add(&defaults, host) || (o->tty && !strv_add(&defaults, "TERM=xterm")) ||
          !strv_env_merge(&merged, strv_of(&defaults), image->env) || !strv_env_merge(env, strv_of(&merged), strv_of(&given))))
         result = nb_fail(err, NB_E_INVALID, 0, "use the environment: it is longer than %u bytes", WIRE_ENV_MAX_BYTES);
     buf_done(&defaults);
     buf_done(&given);
     buf_done(&merged);
+    return result;
+}
+
+static int merge_labels(const nb_box_options *o, const image_record *image, buf *labels, nb_error *err) {
+    CLEANUP(buf_done) buf given;
+    buf_init(&given, WIRE_ENV_MAX_BYTES);
+    int result = options_add_strings(&given, o->labels, "labels", err);
+    if (result == 0 && !strv_env_merge(labels, image->labels, strv_of(&given)))
+        result = nb_fail(err, NB_E_INVALID, 0, "use the labels: with the image's they are longer than %u bytes", WIRE_ENV_MAX_BYTES);
     return result;
 }
 
@@ -144,7 +153,7 @@ static int fill_lists(const nb_box_options *o, const image_record *image, const 
     if (result == 0)
         result = merge_environment(o, image, hostname, &lists->env, err);
     if (result == 0)
-        result = options_add_strings(&lists->labels, o->labels, "labels", err);
+        result = merge_labels(o, image, &lists->labels, err);
     return result == 0 ? keep_privileges(o, lists, err) : result;
 }
 

@@ -224,7 +224,7 @@ static int start(nb_runtime *rt, int folder, const box_record *box, const nb_sta
         if (result < 0)
             return result;
         if (live && state == NB_BOX_RUNNING)
-            return o->visit ? 0 : attach_main(folder, box, ret_main, err);
+            return o->visit ? nb_fail(err, NB_E_INVALID_STATE, 0, "the box runs") : attach_main(folder, box, ret_main, err);
         if (live && state == NB_BOX_STOPPING)
             return nb_fail_hint(err, nb_fail(err, NB_E_INVALID_STATE, 0, "the box is stopping"), "start it again when it has stopped");
         if (!live) {

@@ -38,6 +38,8 @@
 /* How long another program may take to remove the same box, and how often that is looked at. */
 #define REMOVAL_WAIT_MS 10000
 #define REMOVAL_LOOK_NS 5000000L
+/* Between making a box and starting it, by one of our own calls: far beyond any real time. */
+#define ABANDONED_AFTER_MS 600000u
 
 const char *nb_box_state_name(nb_box_state state) {
     switch (state) {
@@ -425,6 +427,12 @@ static void sweep_folders(nb_runtime *rt) {
         (void) closedir(folder);
 }
 
+/* One of our own whose program ended before it started it: that takes milliseconds. */
+static bool is_abandoned(const box_record *box, const box_status *status) {
+    return status->record.state == NB_BOX_CREATED && strv_env_get(box->labels, BOX_LABEL_PASSING) &&
+           clock_wall_ms() > box->created_at_ms + ABANDONED_AFTER_MS;
+}
+
 /* Boxes that were to go when they stopped, and whose program ended before it could see to that. */
 static void sweep_auto_remove(nb_runtime *rt) {
     arena a = {0};
@@ -442,7 +450,7 @@ static void sweep_auto_remove(nb_runtime *rt) {
             continue;
         }
         bool ended = status.record.state == NB_BOX_STOPPED || status.record.state == NB_BOX_FAILED;
-        bool over = !status.live && ended && box_bury_machine(&status, NULL) == 0;
+        bool over = !status.live && (ended || is_abandoned(&boxes[i], &status)) && box_bury_machine(&status, NULL) == 0;
         box_status_done(&status);
         (void) fd_close(folder);
         if (over)

@@ -11,6 +11,9 @@
 /* Folders of boxes that are being made. */
 #define BOX_TEMPORARY_PREFIX ".new-"
 
+/* A label of boxes that we make for ourselves, to be started at once and to go when they stop. */
+#define BOX_LABEL_PASSING "nestbox.passing"
+
 /* A name, or what was found to be the beginning of an id. */
 #define BOX_CALLED_SIZE 129
 

@@ -54,7 +54,7 @@ int channel_send(int fd, const buf *out, deadline until, nb_error *err) {
     return result < 0 ? result : send_bytes(fd, buf_bytes(out), buf_length(out), until, err);
 }
 
-static int receive_bytes(int fd, uint8_t *bytes, size_t length, deadline until, nb_error *err) {
+static int receive_bytes(int fd, uint8_t *bytes, size_t length, deadline until, const channel_work *work, nb_error *err) {
     while (length > 0) {
         ssize_t n = recv(fd, bytes, length, MSG_DONTWAIT);
         if (n > 0) {
@@ -63,7 +63,7 @@ static int receive_bytes(int fd, uint8_t *bytes, size_t length, deadline until, 
         } else if (n == 0) {
             return nb_fail(err, NB_E_BOX_GONE, 0, "the other side closed the connection");
         } else if (errno == EAGAIN) {
-            int result = wait_for(fd, POLLIN, until, err);
+            int result = work ? work->until_readable(work->user, fd, until, err) : wait_for(fd, POLLIN, until, err);
             if (result < 0)
                 return result;
         } else if (errno != EINTR) {
@@ -73,12 +73,12 @@ static int receive_bytes(int fd, uint8_t *bytes, size_t length, deadline until, 
     return 0;
 }
 
-static int receive_frame(int fd, deadline until, buf *into, wire_frame *ret_frame, nb_error *err) {
+static int receive_frame(int fd, deadline until, const channel_work *work, buf *into, wire_frame *ret_frame, nb_error *err) {
     buf_clear(into);
     uint8_t *header = buf_reserve(into, WIRE_HEADER_BYTES);
     if (!header)
         return nb_fail_oom(err);
-    int result = receive_bytes(fd, header, WIRE_HEADER_BYTES, until, err);
+    int result = receive_bytes(fd, header, WIRE_HEADER_BYTES, until, work, err);
     if (result < 0)
         return result;
     buf_added(into, WIRE_HEADER_BYTES);
@@ -89,7 +89,7 @@ static int receive_frame(int fd, deadline until, buf *into, wire_frame *ret_fram
         uint8_t *to = buf_reserve(into, payload);
         if (!to)
             return nb_fail_oom(err);
-        result = receive_bytes(fd, to, payload, until, err);
+        result = receive_bytes(fd, to, payload, until, work, err);
         if (result < 0)
             return result;
         buf_added(into, payload);
@@ -98,12 +98,12 @@ static int receive_frame(int fd, deadline until, buf *into, wire_frame *ret_fram
     return found == 1 ? 0 : nb_fail(err, NB_E_PROTOCOL, 0, "understand an answer");
 }
 
-int channel_receive(int fd, enum wire_direction accepts, deadline until, buf *into, const uint8_t **ret_bytes, size_t *ret_length,
-                    nb_error *err) {
+int channel_receive_at_work(int fd, enum wire_direction accepts, deadline until, const channel_work *work, buf *into,
+                            const uint8_t **ret_bytes, size_t *ret_length, nb_error *err) {
     for (;;) {
         wire_frame frame;
         msg_hello hello;
-        int result = receive_frame(fd, until, into, &frame, err);
+        int result = receive_frame(fd, until, work, into, &frame, err);
         if (result < 0)
             return result;
         uint16_t id = wire_message_id(frame.payload, frame.length);
@@ -118,6 +118,11 @@ int channel_receive(int fd, enum wire_direction accepts, deadline until, buf *in
             return nb_fail_hint(err, nb_fail(err, NB_E_PROTOCOL, 0, "the other side speaks another version of the protocol"),
                                 "it was started by another version of Nestbox: stop the box with that one");
     }
+}
+
+int channel_receive(int fd, enum wire_direction accepts, deadline until, buf *into, const uint8_t **ret_bytes, size_t *ret_length,
+                    nb_error *err) {
+    return channel_receive_at_work(fd, accepts, until, NULL, into, ret_bytes, ret_length, err);
 }
 
 int channel_ask(int fd, buf *bytes, deadline until, const uint8_t **ret_message, size_t *ret_length, nb_error *err) {

@@ -14,11 +14,21 @@
 /* Sends our HELLO and what is queued in @out behind it. -NB_E_BOX_GONE: nobody reads any more. -NB_E_TIMEOUT. */
 int channel_send(int fd, const buf *out, deadline until, nb_error *err);
 
+/* What is to go on while we wait for the other side. */
+typedef struct channel_work {
+    /* Returns 0 when @fd is readable. What it fails with ends the wait. */
+    int (*until_readable)(void *user, int fd, deadline until, nb_error *err);
+    void *user;
+} channel_work;
+
 /* Reads one control message, and not a byte more: what follows stays in the socket. The other side's HELLO is checked and passed over.
  *
  * @accepts    what the other side may send
+ * @work       or NULL
  * @ret_bytes  the message, in @into, until that is used again
  * -NB_E_BOX_GONE: the other side closed. -NB_E_TIMEOUT, -NB_E_PROTOCOL. */
+int channel_receive_at_work(int fd, enum wire_direction accepts, deadline until, const channel_work *work, buf *into,
+                            const uint8_t **ret_bytes, size_t *ret_length, nb_error *err);
 int channel_receive(int fd, enum wire_direction accepts, deadline until, buf *into, const uint8_t **ret_bytes, size_t *ret_length,
                     nb_error *err);
 

@@ -36,7 +36,7 @@ int nb_copy_out(nb_box *box, const char *path, const nb_copy_options *options, n
     int result = options_take(&o, sizeof(o), options, "nb_copy_options", err);
     if (result < 0)
         return result;
-    const char *const words[4] = {WIRE_COPY_OUT, path, o.follow ? WIRE_COPY_FOLLOW : WIRE_COPY_NOT};
+    const char *const words[4] = {WIRE_COPY_OUT, path, o.bare ? WIRE_COPY_BARE : o.follow ? WIRE_COPY_FOLLOW : WIRE_COPY_NOT};
     return begin(box, path, &o, words, 0, ret_exec, err);
 }
 

@@ -13,6 +13,8 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/lock.h"
+#include "runtime/image-config.h"
+#include "runtime/image-name.h"
 #include "runtime/image-room.h"
 #include "runtime/image-worker.h"
 #include "runtime/image.h"
@@ -55,44 +57,15 @@ bool image_disk_exists(const nb_runtime *rt, const char *id) {
     return path && access(path, R_OK) == 0;
 }
 
-static const char *text_of(arena *a, wire_bytes text) {
-    return arena_text(a, text.at, text.length);
-}
-
-static strv list_of(arena *a, strv list) {
-    return (strv){arena_text(a, list.at, list.bytes), list.bytes};
-}
-
 static int take_imported(const uint8_t *bytes, size_t length, arena *a, image_record *ret_image, nb_error *err) {
     msg_imported m;
-    if (wire_decode_imported(bytes, length, &m) < 0)
-        return nb_fail(err, NB_E_PROTOCOL, 0, "understand the image worker's answer");
     uint64_t now_ms = clock_wall_ms();
-    image_record image = {
-        .id = text_of(a, m.id),
-        .name = text_of(a, m.name),
-        .source = "",
-        .created_at_ms = now_ms,
-        .used_at_ms = now_ms,
-        .disk_bytes = m.disk_bytes,
-        .entrypoint = list_of(a, m.entrypoint),
-        .command = list_of(a, m.command),
-        .env = list_of(a, m.env),
-        .labels = list_of(a, m.labels),
-        .cwd = text_of(a, m.cwd),
-        .user = text_of(a, m.user),
-        .stop_signal = text_of(a, m.stop_signal),
-        .architecture = text_of(a, m.architecture),
-        .os = text_of(a, m.os),
-        .exposed_ports = list_of(a, m.exposed_ports),
-        .volumes = list_of(a, m.volumes),
-        .shell = list_of(a, m.shell),
-        .health_test = list_of(a, m.health_test),
-        .health_interval_ns = m.health_interval_ns,
-        .health_timeout_ns = m.health_timeout_ns,
-        .health_start_period_ns = m.health_start_period_ns,
-        .health_retries = m.health_retries,
-    };
+    image_record image = {.source = "", .created_at_ms = now_ms, .used_at_ms = now_ms};
+    if (wire_decode_imported(bytes, length, &m) < 0 || (!image_config_take(m.config, a, &image) && !a->failed))
+        return nb_fail(err, NB_E_PROTOCOL, 0, "understand the image worker's answer");
+    image.id = arena_text(a, m.id.at, m.id.length);
+    image.name = arena_text(a, m.name.at, m.name.length);
+    image.disk_bytes = m.disk_bytes;
     if (a->failed)
         return nb_fail_oom(err);
     if (!id_is_sha256(image.id))
@@ -103,16 +76,20 @@ static int take_imported(const uint8_t *bytes, size_t length, arena *a, image_re
 
 /* Has the worker make the disk. */
 static int ask_worker(nb_runtime *rt, const import_order *order, int disk, arena *a, image_record *ret_image, nb_error *err) {
-    CLEANUP(buf_done) buf bytes;
+    CLEANUP(buf_done) buf bytes, config;
     const image_limits *limits = &order->settings->limits;
     const uint8_t *answer;
     size_t length;
     buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
+    buf_init(&config, WIRE_IMAGE_CONFIG_MAX_BYTES);
+    if (order->config && !wire_encode_image_config(&config, order->config))
+        return nb_fail(err, NB_E_INVALID, 0, "the image's command or another text of it is too long");
     msg_import import = {
         .kind = order->kind,
         .reference = wire_str(order->tag),
         .architecture = wire_str(order->architecture),
-        .command = order->command,
+        .config = {buf_bytes(&config), buf_length(&config)},
+        .changes = order->changes,
         .max_layers = limits->max_layers,
         .max_entries = limits->max_entries,
         .max_bytes = limits->max_bytes,
@@ -120,8 +97,9 @@ static int ask_worker(nb_runtime *rt, const import_order *order, int disk, arena
         .max_manifest_bytes = limits->max_manifest_bytes,
     };
     if (!wire_control(&bytes, wire_encode_import, &import))
-        return nb_fail(err, NB_E_INVALID, 0, "the image's tag or command is too long");
-    int result = image_worker_ask(rt, &embedded_image, (const int[]){order->source, disk}, 2, &bytes, order->until, &answer, &length, err);
+        return nb_fail(err, NB_E_INVALID, 0, "the image's tag, or what is to be changed, is too long");
+    int result = image_worker_ask(rt, &embedded_image, (const int[]){order->source, disk}, 2, &bytes, order->feed, order->until, &answer,
+                                  &length, err);
     if (result == -NB_E_TIMEOUT && deadline_passed(order->until))
         return image_settings_time_is_over(order->settings, err);
     return result < 0 ? result : take_imported(answer, length, a, ret_image, err);
@@ -181,16 +159,23 @@ int image_import_lock(nb_runtime *rt, int64_t wait_ms, nb_error *err) {
     return take_fd(&fd);
 }
 
+/* An archive may say "docker.io/library/web:1" of what everybody calls "web:1"; a tag alone is left as it is. */
+static const char *name_in_archive(const image_record *image, arena *a) {
+    CLEANUP(image_name_done) image_name name = {0};
+    if (!image->name[0])
+        return image->id;
+    CLEANUP(cleanup_free)
+    char *familiar = strchr(image->name, '/') && image_name_parse(image->name, &name, NULL) == 0 ? image_name_familiar(&name) : NULL;
+    return familiar ? arena_string(a, familiar) : image->name;
+}
+
 int image_import_named(nb_runtime *rt, const import_order *order, const char *name, const char *source, arena *a, image_record *ret_image,
                        nb_error *err) {
     image_record image;
     int result = import_image(rt, order, a, &image, err);
     if (result < 0)
         return result;
-    if (name[0])
-        image.name = arena_string(a, name);
-    else if (!image.name[0])
-        image.name = image.id;
+    image.name = name[0] ? arena_string(a, name) : name_in_archive(&image, a);
     image.source = arena_string(a, source);
     result = a->failed ? nb_fail_oom(err) : store_add_image(rt->store, &image, err);
     if (result == 0)

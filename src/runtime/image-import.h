@@ -6,15 +6,19 @@
 #define RUNTIME_IMAGE_IMPORT_H
 
 #include "runtime/image-settings.h"
+#include "runtime/image-worker.h"
 #include "runtime/runtime.h"
+#include "wire/message.h"
 
 /* What an import is made of. */
 typedef struct import_order {
-    uint8_t kind;             /* WIRE_IMAGE_... */
-    int source;               /* borrowed */
-    const char *tag;          /* as IMPORT's reference */
-    const char *architecture; /* "": whatever it is for */
-    strv command;             /* instead of the image's, if not empty */
+    uint8_t kind;                   /* WIRE_IMAGE_... */
+    int source;                     /* borrowed */
+    const channel_work *feed;       /* that brings the source's bytes; NULL: they are there */
+    const char *tag;                /* as IMPORT's reference */
+    const char *architecture;       /* "": whatever it is for */
+    const msg_image_config *config; /* of a root file system; NULL for what brings its own */
+    strv changes;                   /* to it: a Dockerfile's instructions */
     const image_settings *settings;
     deadline until;       /* when it must be done */
     uint64_t blobs_bytes; /* what the image takes besides its disk */

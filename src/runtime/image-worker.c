@@ -6,7 +6,6 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
-#include "runtime/channel.h"
 #include "runtime/launch.h"
 
 #include <assert.h>
@@ -57,8 +56,8 @@ static deadline patience(deadline until) {
     return silence.at_ms < until.at_ms ? silence : until;
 }
 
-int image_worker_ask(nb_runtime *rt, const embedded_program *program, const int *fds, size_t fd_count, buf *bytes, deadline until,
-                     const uint8_t **ret_bytes, size_t *ret_length, nb_error *err) {
+int image_worker_ask(nb_runtime *rt, const embedded_program *program, const int *fds, size_t fd_count, buf *bytes, const channel_work *feed,
+                     deadline until, const uint8_t **ret_bytes, size_t *ret_length, nb_error *err) {
     CLEANUP(cleanup_fd) int socket = -1;
     assert(fd_count <= IMAGE_WORKER_FDS_MAX);
     int result = start(rt, program, fds, fd_count, &socket, err);
@@ -69,7 +68,7 @@ int image_worker_ask(nb_runtime *rt, const embedded_program *program, const int 
         size_t length;
         if (deadline_passed(until)) /* one that reports its progress without end is not silent */
             return nb_fail(err, NB_E_TIMEOUT, 0, "wait for '%s'", program->name);
-        result = channel_receive(socket, TO_OWNER, patience(until), bytes, &message, &length, err);
+        result = channel_receive_at_work(socket, TO_OWNER, patience(until), feed, bytes, &message, &length, err);
         if (result == -NB_E_BOX_GONE)
             return nb_fail(err, NB_E_IMAGE, 0, "'%s' died, of a limit on its memory or of a fault", program->name);
         if (result < 0)

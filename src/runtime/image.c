@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "runtime/image-config.h"
 #include "runtime/image-import.h"
 #include "runtime/image-reference.h"
 #include "runtime/image-room.h"
@@ -91,11 +92,12 @@ static int prepare_from(nb_runtime *rt, const image_reference *reference, const 
     if (is_ready(rt, name, source_text, a, ret_image)) /* made while we waited */
         return 0;
     log_info(&rt->log, "image: making '%s' ready from '%s'", name, reference->path);
+    msg_image_config config = image_config_plain(command);
     import_order order = {.kind = reference->kind,
                           .source = source,
                           .tag = reference->tag,
                           .architecture = host_architecture(),
-                          .command = command,
+                          .config = &config,
                           .settings = &settings,
                           .until = deadline_in(image_settings_time_ms(&settings))};
     result = nb_fail_within(err, image_import_named(rt, &order, name, source_text, a, ret_image, err), "use the image '%s'", name);
@@ -229,6 +231,7 @@ static void fill_info(nb_image_info *info, arena *a, const image_record *image) 
         .os = arena_string(a, image->os),
         .exposed_ports = result_strings(a, image->exposed_ports),
         .volumes = result_strings(a, image->volumes),
+        .labels = result_strings(a, image->labels),
         .shell = result_strings(a, image->shell),
         .health_check = {.test = result_strings(a, image->health_test),
                          .interval_ns = image->health_interval_ns,
@@ -238,7 +241,7 @@ static void fill_info(nb_image_info *info, arena *a, const image_record *image) 
     };
 }
 
-static int give_image(const image_record *image, nb_image_info **ret_image, nb_error *err) {
+int image_give(const image_record *image, nb_image_info **ret_image, nb_error *err) {
     arena *a;
     nb_image_info *info = result_new(sizeof(*info), &a);
     if (info)
@@ -258,7 +261,7 @@ int nb_image_prepare(nb_runtime *rt, const char *reference, const char *name, nb
     image_record image;
     int result = image_prepare(rt, &(image_wish){.reference = reference}, name, &a, &image, err);
     if (result == 0)
-        result = give_image(&image, ret_image, err);
+        result = image_give(&image, ret_image, err);
     arena_done(&a);
     return result;
 }
@@ -273,7 +276,7 @@ int nb_image_pull(nb_runtime *rt, const char *reference, const char *platform, n
     if (result == 0)
         result = image_prepare(rt, &wish, NULL, &a, &image, err);
     if (result == 0)
-        result = give_image(&image, ret_image, err);
+        result = image_give(&image, ret_image, err);
     arena_done(&a);
     return result;
 }
@@ -296,22 +299,35 @@ static int import_under_lock(nb_runtime *rt, const import_order *wanted, const c
     if (result == 0)
         image_make_room(rt, &settings, image.id);
     if (result == 0)
-        result = give_image(&image, ret_image, err);
+        result = image_give(&image, ret_image, err);
     arena_done(&a);
     return result;
 }
 
-int nb_image_import(nb_runtime *rt, int fd, const char *name, nb_strings command, nb_image_info **ret_image, nb_error *err) {
+int nb_image_import(nb_runtime *rt, int fd, const char *name, const nb_import_options *options, nb_image_info **ret_image, nb_error *err) {
+    nb_import_options o;
+    buf command, changes;
     if (!rt || fd < 0 || !name || !*name || !ret_image)
         return nb_fail(err, NB_E_INVALID, 0, "import an image: it needs a source and a name");
-    buf packed;
-    buf_init(&packed, WIRE_ARGV_MAX_BYTES);
-    int result = options_add_strings(&packed, command, "command", err);
-    import_order order = {
-        .kind = WIRE_IMAGE_ROOTFS, .source = fd, .tag = "", .architecture = host_architecture(), .command = strv_of(&packed)};
+    int result = options_take(&o, sizeof(o), options, "nb_import_options", err);
+    if (result < 0)
+        return result;
+    buf_init(&command, WIRE_ARGV_MAX_BYTES);
+    buf_init(&changes, WIRE_IMAGE_LIST_MAX_BYTES);
+    result = options_add_strings(&command, o.command, "command", err);
+    if (result == 0)
+        result = options_add_strings(&changes, o.changes, "changes", err);
+    msg_image_config config = image_config_plain(strv_of(&command));
+    import_order order = {.kind = WIRE_IMAGE_ROOTFS,
+                          .source = fd,
+                          .tag = "",
+                          .architecture = host_architecture(),
+                          .config = &config,
+                          .changes = strv_of(&changes)};
     if (result == 0)
         result = import_under_lock(rt, &order, name, ret_image, err);
-    buf_done(&packed);
+    buf_done(&command);
+    buf_done(&changes);
     return result;
 }
 
@@ -377,7 +393,7 @@ int nb_image_inspect(nb_runtime *rt, const char *name_or_id, nb_image_info **ret
     image_record image;
     int result = image_find(rt, name_or_id, &a, &image, err);
     if (result == 0)
-        result = give_image(&image, ret_image, err);
+        result = image_give(&image, ret_image, err);
     arena_done(&a);
     return result;
 }
@@ -386,18 +402,24 @@ void nb_image_free(nb_image_info *image) {
     result_free(image);
 }
 
-int nb_image_tag(nb_runtime *rt, const char *name_or_id, const char *name, nb_error *err) {
-    if (!rt || !name_or_id || !name)
-        return nb_fail(err, NB_E_INVALID, 0, "tag an image: an argument is NULL");
+int image_name_for_tag(const char *name, char **ret_familiar, nb_error *err) {
     CLEANUP(image_name_done) image_name parsed = {0};
-    arena a = {0};
-    image_record image;
     int result = image_name_parse(name, &parsed, err);
     if (result == 0 && parsed.digest)
         result = nb_fail(err, NB_E_INVALID, 0, "tag the image as '%s': a digest is no tag", name);
-    CLEANUP(cleanup_free) char *familiar = result == 0 ? image_name_familiar(&parsed) : NULL;
-    if (result == 0 && !familiar)
-        result = nb_fail_oom(err);
+    if (result < 0)
+        return result;
+    *ret_familiar = image_name_familiar(&parsed);
+    return *ret_familiar ? 0 : nb_fail_oom(err);
+}
+
+int nb_image_tag(nb_runtime *rt, const char *name_or_id, const char *name, nb_error *err) {
+    if (!rt || !name_or_id || !name)
+        return nb_fail(err, NB_E_INVALID, 0, "tag an image: an argument is NULL");
+    CLEANUP(cleanup_free) char *familiar = NULL;
+    arena a = {0};
+    image_record image;
+    int result = image_name_for_tag(name, &familiar, err);
     if (result == 0)
         result = image_find(rt, name_or_id, &a, &image, err);
     if (result == 0) {

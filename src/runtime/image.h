@@ -23,6 +23,12 @@ int image_prepare(nb_runtime *rt, const image_wish *wish, const char *name, aren
 /* By name, as it was given or as a pull records it, or by id. As store_find_image(). */
 int image_find(nb_runtime *rt, const char *name_or_id, arena *a, image_record *ret_image, nb_error *err);
 
+/* A name that an image may be given, in its familiar form; the caller's. -NB_E_INVALID. */
+int image_name_for_tag(const char *name, char **ret_familiar, nb_error *err);
+
+/* A record as the caller of a public function gets it. */
+int image_give(const image_record *image, nb_image_info **ret_image, nb_error *err);
+
 /* The source of a name that was pulled: this and the digest of the manifest. */
 #define IMAGE_SOURCE_REGISTRY "registry:"
 

@@ -115,7 +115,7 @@ static int fetch(nb_runtime *rt, const image_name *name, const image_wish *wish,
                          .store_max_bytes = bounds->settings->store_max_bytes};
     if (!wire_control(&bytes, wire_encode_fetch, &request))
         return nb_fail_oom(err);
-    result = image_worker_ask(rt, &embedded_fetch, &layout, 1, &bytes, bounds->until, &answer, &length, err);
+    result = image_worker_ask(rt, &embedded_fetch, &layout, 1, &bytes, NULL, bounds->until, &answer, &length, err);
     if (result == -NB_E_TIMEOUT && deadline_passed(bounds->until))
         return image_settings_time_is_over(bounds->settings, err);
     if (result < 0)
@@ -292,7 +292,8 @@ static int ask_done(nb_runtime *rt, buf *bytes, nb_error *err) {
     const uint8_t *answer;
     size_t length;
     CLEANUP(cleanup_fd) int layout = open_layout(rt, err);
-    return layout < 0 ? layout : image_worker_ask(rt, &embedded_fetch, &layout, 1, bytes, IMAGE_WORKER_FOR_EVER, &answer, &length, err);
+    return layout < 0 ? layout
+                      : image_worker_ask(rt, &embedded_fetch, &layout, 1, bytes, NULL, IMAGE_WORKER_FOR_EVER, &answer, &length, err);
 }
 
 int nb_registry_login(nb_runtime *rt, const char *registry, const char *user, const char *password, nb_error *err) {

@@ -32,8 +32,10 @@
 #define WIRE_BLOBS_MAX_BYTES (160u << 10)
 /* Sentences for people, nb_error's message. */
 #define WIRE_TEXT_MAX_BYTES 4096u
-/* What a control message can take at most: IMPORTED with four large lists and four small ones, and room for its other fields. */
-#define WIRE_CONTROL_MAX_BYTES (4u * (2u << 20) + 4u * (64u << 10) + (64u << 10))
+/* IMAGE_CONFIG: four large lists and four small ones, and room for its other fields. */
+#define WIRE_IMAGE_CONFIG_MAX_BYTES (4u * (2u << 20) + 4u * (64u << 10) + (64u << 10))
+/* What a control message can take at most: IMPORT with such a configuration, and room for its other fields. */
+#define WIRE_CONTROL_MAX_BYTES (WIRE_IMAGE_CONFIG_MAX_BYTES + (128u << 10))
 /* Enough to seed the kernel's generator (256 bits) twice. */
 #define WIRE_ENTROPY_BYTES 64u
 

@@ -24,6 +24,7 @@ enum wire_direction {
     TO_ZYGOTE = 1 << 6, /* agent to zygote: one datagram each, with descriptors */
     TO_AGENT = 1 << 7,  /* zygote to agent */
     ON_DISK = 1 << 8,   /* not sent: a file of the box's folder */
+    WITHIN = 1 << 9,    /* not sent by itself: a field of other messages */
 };
 
 /* clang-format off: one row a field, one row a message */
@@ -212,29 +213,11 @@ enum wire_direction {
     F(u64, container_us, 0)                  \
     F(u64, command_us, 0)
 
-/* Makes a base disk. kind: WIRE_IMAGE_...; the source is descriptor WIRE_WORKER_SOURCE_FD, the disk goes to WIRE_WORKER_DISK_FD. Limits:
- * wire/image-limits.h; 0: the default. */
-#define WIRE_IMPORT(F)                        \
-    F(u8, kind, 0)                            \
-    F(str, reference, WIRE_NAME_MAX_BYTES)    \
-    F(str, architecture, WIRE_NAME_MAX_BYTES) \
-    F(strv, command, WIRE_ARGV_MAX_BYTES)     \
-    F(u64, max_layers, 0)                     \
-    F(u64, max_entries, 0)                    \
-    F(u64, max_bytes, 0)                      \
-    F(u64, max_ratio, 0)                      \
-    F(u64, max_manifest_bytes, 0)
-
-#define WIRE_PROGRESS(F) F(str, what, WIRE_TEXT_MAX_BYTES) F(u64, done_bytes, 0) F(u64, total_bytes, 0)
-
-/* exposed_ports: "80/tcp", "8000-8010/udp"; health_test: Docker's, empty where there is no health check, and its times 0 where it names none. */
-#define WIRE_IMPORTED(F)                              \
-    F(str, id, WIRE_NAME_MAX_BYTES)                   \
-    F(str, name, WIRE_NAME_MAX_BYTES)                 \
+/* How an image wants to be run: the `config` of other messages. exposed_ports: "80/tcp", "8000-8010/udp"; health_test: Docker's, empty where
+ * there is no health check, and its times 0 where it names none. */
+#define WIRE_IMAGE_CONFIG(F)                          \
     F(str, architecture, WIRE_NAME_MAX_BYTES)         \
     F(str, os, WIRE_NAME_MAX_BYTES)                   \
-    F(u64, disk_bytes, 0)                             \
-    F(u64, content_bytes, 0)                          \
     F(strv, entrypoint, WIRE_ARGV_MAX_BYTES)          \
     F(strv, command, WIRE_ARGV_MAX_BYTES)             \
     F(strv, env, WIRE_ENV_MAX_BYTES)                  \
@@ -250,6 +233,35 @@ enum wire_direction {
     F(u64, health_timeout_ns, 0)                      \
     F(u64, health_start_period_ns, 0)                 \
     F(u32, health_retries, 0)
+
+/* Makes a base disk. kind: WIRE_IMAGE_...; the source is descriptor WIRE_WORKER_SOURCE_FD, the disk goes to WIRE_WORKER_DISK_FD. config: an
+ * IMAGE_CONFIG for a root file system, which brings none; changes: to it, a Dockerfile's instructions. Limits: wire/image-limits.h; 0: the
+ * default. */
+#define WIRE_IMPORT(F)                              \
+    F(u8, kind, 0)                                  \
+    F(str, reference, WIRE_NAME_MAX_BYTES)          \
+    F(str, architecture, WIRE_NAME_MAX_BYTES)       \
+    F(bytes, config, WIRE_IMAGE_CONFIG_MAX_BYTES)   \
+    F(strv, changes, WIRE_IMAGE_LIST_MAX_BYTES)     \
+    F(u64, max_layers, 0)                           \
+    F(u64, max_entries, 0)                          \
+    F(u64, max_bytes, 0)                            \
+    F(u64, max_ratio, 0)                            \
+    F(u64, max_manifest_bytes, 0)
+
+/* config: an IMAGE_CONFIG. */
+#define WIRE_IMPORTED(F)                            \
+    F(str, id, WIRE_NAME_MAX_BYTES)                 \
+    F(str, name, WIRE_NAME_MAX_BYTES)               \
+    F(u64, disk_bytes, 0)                           \
+    F(u64, content_bytes, 0)                        \
+    F(bytes, config, WIRE_IMAGE_CONFIG_MAX_BYTES)
+
+/* Asks for the configuration, as OCI writes it, of an image of one layer. config: an IMAGE_CONFIG; layer: the digest of the layer, unpacked. */
+#define WIRE_DESCRIBE(F) F(bytes, config, WIRE_IMAGE_CONFIG_MAX_BYTES) F(str, layer, WIRE_NAME_MAX_BYTES)
+#define WIRE_DESCRIBED(F) F(bytes, text, WIRE_IMAGE_CONFIG_MAX_BYTES)
+
+#define WIRE_PROGRESS(F) F(str, what, WIRE_TEXT_MAX_BYTES) F(u64, done_bytes, 0) F(u64, total_bytes, 0)
 
 /* Brings an image's blobs from a registry into the folder of blobs, WIRE_WORKER_SOURCE_FD. registry: a host, perhaps with a port; reference:
  * a tag or a digest; fetch_flags: WIRE_FETCH_...; auth_file: where logins are kept; env: the variables of the library's process.
@@ -350,6 +362,9 @@ enum wire_direction {
     M(msg_login, wire_encode_login, wire_decode_login, 45, "LOGIN", TO_WORKER, WIRE_LOGIN)                                             \
     M(msg_logout, wire_encode_logout, wire_decode_logout, 46, "LOGOUT", TO_WORKER, WIRE_LOGOUT)                                        \
     M(msg_done, wire_encode_done, wire_decode_done, 47, "DONE", TO_OWNER, WIRE_DONE)                                                   \
+    M(msg_image_config, wire_encode_image_config, wire_decode_image_config, 48, "IMAGE_CONFIG", WITHIN, WIRE_IMAGE_CONFIG)               \
+    M(msg_describe, wire_encode_describe, wire_decode_describe, 49, "DESCRIBE", TO_WORKER, WIRE_DESCRIBE)                              \
+    M(msg_described, wire_encode_described, wire_decode_described, 50, "DESCRIBED", TO_OWNER, WIRE_DESCRIBED)                          \
     M(msg_build, wire_encode_build, wire_decode_build, 60, "BUILD", TO_ZYGOTE, WIRE_BUILD)                                             \
     M(msg_built, wire_encode_built, wire_decode_built, 61, "BUILT", TO_AGENT, WIRE_BUILT)                                              \
     M(msg_build_failed, wire_encode_build_failed, wire_decode_build_failed, 62, "BUILD_FAILED", TO_AGENT, WIRE_BUILD_FAILED)           \

@@ -103,7 +103,7 @@ def test_skopeo_takes_what_was_saved(nb, files, pulled, image):
 
 def test_a_save_that_fails_leaves_no_file(nb, files, pulled):
     nb.ok('create', 'busybox', 'true')
-    for target, name, word in ((files / 'x.tar', 'busybox', 'registry'), (files / 'x.tar', 'nosuch', 'nosuch'), (files / 'no' / 'x.tar', pulled, 'no/x.tar')):
+    for target, name, word in ((files / 'x.tar', 'nosuch', 'nosuch'), (files / 'no' / 'x.tar', pulled, 'no/x.tar')):
         result = nb.run('save', '-o', str(target), name)
         assert result.code == 1 and word in result.err, result
     assert [path for path in files.iterdir() if path.name != 'layout'] == []

@@ -82,12 +82,17 @@ static int memory_file(const void *bytes, size_t length) {
 
 static int import_from(fixture *f, int kind, int source_fd, const char *reference, const char *architecture) {
     static const image_watch nobody;
+    msg_image_config config = {.architecture = wire_str(architecture), .os = wire_str("linux")};
+    CLEANUP(buf_done) buf encoded;
+    buf_init(&encoded, WIRE_IMAGE_CONFIG_MAX_BYTES);
+    assert_true(wire_encode_image_config(&encoded, &config));
     import_request request = {.kind = kind,
                               .source_fd = source_fd,
                               .disk_fd = f->disk_fd,
                               .reference = reference,
                               .architecture = architecture,
                               .limits = f->limits,
+                              .config = {buf_bytes(&encoded), buf_length(&encoded)},
                               .watch = &nobody};
     import_result_done(&f->result);
     assert_int_equal(ftruncate(f->disk_fd, 0), 0);

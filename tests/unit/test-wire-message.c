@@ -251,6 +251,7 @@ static void every_message_fits_its_link_with_all_fields_at_their_maximum(void **
         bool to_zygote = wire_message_allowed(id, TO_ZYGOTE) || wire_message_allowed(id, TO_AGENT);
         size_t max = to_zygote                           ? ZYGOTE_DATAGRAM_MAX_BYTES
                      : wire_message_allowed(id, ON_DISK) ? RECORD_FILE_MAX_BYTES
+                     : wire_message_allowed(id, WITHIN)  ? WIRE_IMAGE_CONFIG_MAX_BYTES
                                                          : WIRE_CONTROL_MAX_BYTES;
         if (buf_length(&m.bytes) > max)
             fail_msg("%s can take %zu bytes, its link %zu", messages[i].name, buf_length(&m.bytes), max);
