@@ -13,6 +13,7 @@
 #include "machine/find.h"
 #include "runtime/box.h"
 #include "runtime/image.h"
+#include "runtime/pull.h"
 #include "runtime/options.h"
 #include "runtime/result.h"
 
@@ -200,6 +201,7 @@ static void sweep(nb_runtime *rt) {
         return;
     box_sweep(rt);
     image_sweep(rt);
+    pull_sweep(rt, (strv){0});
 }
 
 /* The public enum and the internal one are the same numbers. */
