@@ -33,6 +33,7 @@ extern "C" {
     X(NB_E_UNSUPPORTED, 16, "unsupported", "this build or host cannot do that")                                                         \
     X(NB_E_EXHAUSTED, 17, "limit reached", "a named limit was reached")                                                                 \
     X(NB_E_PERMISSION, 18, "permission denied", "the caller may not do that")                                                           \
+    X(NB_E_CANCELLED, 20, "cancelled", "the caller's own callback asked for it")                                                        \
     X(NB_E_INTERNAL, 19, "internal error", "a fault of Nestbox itself")
 
 typedef enum nb_error_code {

@@ -63,6 +63,14 @@ typedef struct nb_strings {
 
 typedef enum nb_log_level { NB_LOG_ERROR = 0, NB_LOG_WARNING = 1, NB_LOG_INFO = 2, NB_LOG_DEBUG = 3 } nb_log_level;
 
+/* How far a long call is: of one part of the work, or of the whole. */
+typedef struct nb_progress {
+    const char *
+        what; /* in a word or a few: "waiting", "fetching", "fetched", "here already", "unpacking", "unpacked", "waiting for the registry" */
+    const char *item;                 /* which part: a layer's or another blob's digest, "layer 2 of 5"; "" for the whole */
+    uint64_t done_bytes, total_bytes; /* of the part; total_bytes 0: not known */
+} nb_progress;
+
 typedef struct nb_runtime_options {
     size_t size;
     const char *home;        /* default: $NESTBOX_HOME, else $XDG_DATA_HOME/nestbox, else ~/.local/share/nestbox; made with mode 0700 */
@@ -71,8 +79,10 @@ typedef struct nb_runtime_options {
     void (*log)(void *user, nb_log_level level, const char *line);
     void *log_user;
     nb_log_level log_level; /* lines above it are not made; 0 is errors only */
-    /* Called while an image is being prepared: what is being done, and how far. @total_bytes is 0 where it is not known. */
-    void (*progress)(void *user, const char *what, uint64_t done_bytes, uint64_t total_bytes);
+    /* Called from within library calls, in their thread, while an image is prepared, read or written: each new state of a part, how far it is
+     * ten times a second, and once a second at the least while something is waited for. 0: go on. Anything else: give up. The call then
+     * returns -NB_E_CANCELLED, and nothing stays of what it made or fetched. @progress is valid during the call only. */
+    int (*progress)(void *user, const nb_progress *progress);
     void *progress_user;
 } nb_runtime_options;
 #define NB_RUNTIME_OPTIONS_INIT \

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "cli/signals.h"
 #include "cli/text.h"
 
 #include <stdarg.h>
@@ -51,6 +52,13 @@ static void on_log_line(void *user, nb_log_level level, const char *line) {
     (void) fputc('\n', stderr);
 }
 
+/* Whoever has noted a signal instead of dying of it is not kept waiting by what takes long. */
+static int on_progress(void *user, const nb_progress *news) {
+    cli *c = user;
+    progress_show(&c->progress, news);
+    return signals_are_noted();
+}
+
 int cli_open(cli *c, nb_error *err) {
     const char *url = getenv("NESTBOX_URL");
     if (url && *url)
@@ -63,8 +71,8 @@ int cli_open(cli *c, nb_error *err) {
     options.log = on_log_line;
     options.log_user = c;
     options.log_level = wanted_log_level(c);
-    options.progress = progress_show;
-    options.progress_user = &c->progress;
+    options.progress = on_progress;
+    options.progress_user = c;
     return nb_runtime_open(&options, &c->runtime, err);
 }
 

@@ -54,7 +54,7 @@ typedef struct transfer {
 
 static void count(transfer *t, size_t bytes) {
     t->done_bytes += bytes;
-    progress_show(t->shown, "copied", t->done_bytes, 0);
+    progress_show(t->shown, &(nb_progress){"copied", "", t->done_bytes, 0});
 }
 
 /* @user  the transfer */

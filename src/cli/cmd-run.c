@@ -82,9 +82,9 @@ static int run_run(cli *c, void *command_args, int argc, char **argv) {
     int r = cli_open(c, &err);
     if (r == 0)
         r = box_create(c, &args->box, args->detach, argc, argv, &box, &err);
-    if (r < 0)
-        return cli_fail(c, &err);
     int interrupted = signals_noted();
+    if (r < 0)
+        return interrupted && err.code == NB_E_CANCELLED ? STATUS_SIGNAL + interrupted : cli_fail(c, &err);
     if (interrupted) /* nothing ran in it yet, and nothing is to */
         return remove_box(c, box, STATUS_SIGNAL + interrupted);
 

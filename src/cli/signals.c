@@ -47,6 +47,10 @@ int signals_noted(void) {
     return number;
 }
 
+bool signals_are_noted(void) {
+    return noted != 0;
+}
+
 int signals_take(signal_queue *ret_queue, nb_error *err) {
     signal_queue q = {.fd = -1};
     sigset_t set;

@@ -11,12 +11,16 @@
 #include <nestbox/error.h>
 
 #include <signal.h>
+#include <stdbool.h>
 
 /* From now on the first SIGINT, SIGTERM and SIGHUP is only noted. Program-wide, once. */
 void signals_note(void);
 
 /* The one noted last and not asked for yet, or 0. */
 int signals_noted(void);
+
+/* Whether there is one. */
+bool signals_are_noted(void);
 
 typedef struct signal_queue {
     int fd; /* polls readable when signals_next() has one; -1: nothing is taken */

@@ -31,6 +31,7 @@ typedef struct download {
     unsigned attempts;
     bool has_old_bytes; /* of an earlier pull, which nobody has verified */
     uint64_t due_ms;
+    uint64_t told_bytes; /* how far it was when that was told last */
     part part;
     char *url, *sent; /* sent: the Authorization header that went along, or NULL */
     http_transfer *transfer;
@@ -42,9 +43,7 @@ typedef struct batch {
     http *http;
     download *downloads;
     size_t count, done;
-    uint64_t total_bytes;
-    download_progress *progress;
-    void *user;
+    const download_watch *watch;
 } batch;
 
 static void end_attempt(download *d) {
@@ -63,11 +62,20 @@ static void batch_done(batch *b) {
     http_free(b->http);
 }
 
+static void tell(const batch *b, download *d, const char *what, uint64_t done_bytes) {
+    d->told_bytes = done_bytes;
+    b->watch->tell(b->watch->user, what, &d->promise->digest, done_bytes, d->promise->size);
+}
+
+/* Of those that are coming, which have come further. */
 static void report(const batch *b) {
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < b->count; i++)
-        bytes += b->downloads[i].state == DOWNLOAD_DONE ? b->downloads[i].promise->size : b->downloads[i].part.length;
-    b->progress(b->user, b->done, b->count, bytes, b->total_bytes);
+    if (!b->watch->is_due(b->watch->user))
+        return;
+    for (size_t i = 0; i < b->count; i++) {
+        download *d = &b->downloads[i];
+        if (d->state == DOWNLOAD_COMING && d->part.length != d->told_bytes)
+            tell(b, d, "fetching", d->part.length);
+    }
 }
 
 static int take(void *user, uint64_t from, const uint8_t *bytes, size_t length, nb_error *err) {
@@ -90,7 +98,6 @@ static int look(batch *b, const blob_promise *promises, nb_error *err) {
         bool has;
         d->promise = &promises[i];
         d->part.fd = -1;
-        b->total_bytes += d->promise->size;
         int r = stands_before(b, d) ? 0 : blobs_has(b->folder, d->promise, &has, err);
         if (r < 0)
             return r;
@@ -98,6 +105,7 @@ static int look(batch *b, const blob_promise *promises, nb_error *err) {
             d->state = DOWNLOAD_DONE;
             b->done++;
         }
+        tell(b, d, d->state == DOWNLOAD_DONE ? "here already" : "waiting", d->state == DOWNLOAD_DONE ? d->promise->size : 0);
     }
     return 0;
 }
@@ -113,6 +121,8 @@ static int finish(batch *b, download *d, nb_error *err) {
     }
     d->state = DOWNLOAD_DONE;
     b->done++;
+    if (r == 0)
+        tell(b, d, "fetched", d->promise->size);
     return r;
 }
 
@@ -206,9 +216,8 @@ static int start_due(batch *b, deadline *ret_until, nb_error *err) {
     return 0;
 }
 
-int download_blobs(registry *r, int folder, const blob_promise *promises, size_t count, download_progress *progress, void *user,
-                   nb_error *err) {
-    CLEANUP(batch_done) batch b = {.registry = r, .folder = folder, .count = count, .progress = progress, .user = user};
+int download_blobs(registry *r, int folder, const blob_promise *promises, size_t count, const download_watch *watch, nb_error *err) {
+    CLEANUP(batch_done) batch b = {.registry = r, .folder = folder, .count = count, .watch = watch};
     b.downloads = calloc(count + 1, sizeof(*b.downloads));
     if (!b.downloads)
         return nb_fail_oom(err);

@@ -141,7 +141,7 @@ static int take_blobs(const fetch_request *request, registry *r, const document 
             return -NB_E_NO_MEMORY;
     }
     result->config = manifest->config.digest;
-    return download_blobs(r, request->folder, all, count, request->progress, request->user, err);
+    return download_blobs(r, request->folder, all, count, request->progress, err);
 }
 
 static void result_done(fetch_result *result) {

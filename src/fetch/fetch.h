@@ -20,8 +20,7 @@ typedef struct fetch_request {
     uint64_t store_max_bytes; /* what all images together may take; 0: no limit */
     int folder;
     const http_watch *watch;
-    download_progress *progress;
-    void *user;
+    const download_watch *progress;
 } fetch_request;
 
 typedef struct fetch_result {

@@ -11,7 +11,6 @@
  *   FETCH in; PROGRESS, then FETCHED or FAILED out. Or LOGIN or LOGOUT in, DONE or FAILED out (owner.h).
  */
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/size.h"
 #include "fetch/credentials.h"
@@ -26,22 +25,24 @@
 /* Documents of some MiB each, and libraries that reserve more than they use. */
 #define MEMORY_MAX_BYTES GIB(1)
 #define DESCRIPTORS_MAX 256u
-/* The owner takes five minutes of silence for a hang, and a registry may well be silent. */
-#define SILENCE_MS 5000u
 
 /* Ends with the owner; and tells it that we are alive where nothing else does. */
 static void on_turn(void *user) {
     owner *o = user;
-    if (clock_monotonic_ms() < o->next_progress_ms + SILENCE_MS)
-        owner_wait(0, -1);
+    if (owner_is_left_waiting(o))
+        owner_send_progress(o, "waiting for the registry", "", 0, 0);
     else
-        owner_send_progress(o, "waiting for the registry", 0, 0);
+        (void) owner_wait(0, -1);
 }
 
-static void on_progress(void *user, size_t done, size_t count, uint64_t done_bytes, uint64_t total_bytes) {
-    char what[64];
-    (void) snprintf(what, sizeof(what), "fetching, %zu of %zu blobs", done, count);
-    owner_send_progress(user, what, done_bytes, total_bytes);
+static bool on_is_due(void *user) {
+    return owner_progress_is_due(user);
+}
+
+static void on_tell(void *user, const char *what, const digest *blob, uint64_t done_bytes, uint64_t total_bytes) {
+    char item[DIGEST_TEXT_SIZE];
+    digest_format(blob, item);
+    owner_send_progress(user, what, item, done_bytes, total_bytes);
 }
 
 /* libcurl finds its proxies in the environment, and ours is empty. */
@@ -101,6 +102,7 @@ static int fetch(owner *o, const msg_fetch *message, nb_error *err) {
     int r = image_limits_take(&wanted, &limits, err);
     if (r < 0 || (r = settings_load(message->env, &s, err)) < 0)
         return r;
+    download_watch progress = {.is_due = on_is_due, .tell = on_tell, .user = o};
     fetch_request request = {.settings = &s,
                              .auth_file = t.auth_file,
                              .registry = t.registry,
@@ -112,8 +114,7 @@ static int fetch(owner *o, const msg_fetch *message, nb_error *err) {
                              .store_max_bytes = message->store_max_bytes,
                              .folder = WIRE_WORKER_SOURCE_FD,
                              .watch = &watch,
-                             .progress = on_progress,
-                             .user = o};
+                             .progress = &progress};
     fetch_result result;
     r = fetch_image(&request, &result, err);
     if (r < 0)

@@ -164,7 +164,7 @@ static int read_piece(folder_reader *r, int fd, uint64_t offset, uint64_t end, n
         offset += (uint64_t) length;
         r->done_bytes += (uint64_t) length;
         if (r->watch->progress)
-            r->watch->progress(r->watch->user, "reading the folder", r->done_bytes, 0);
+            r->watch->progress(r->watch->user, "reading the folder", "", r->done_bytes, 0);
     }
     return 0;
 }

@@ -65,7 +65,7 @@ static int import_end(import *m, nb_error *err) {
     identity.uuid[8] = (uint8_t) ((identity.uuid[8] & 0x3f) | 0x80);
     digest_format(&m->id, m->result.id);
     if (m->request->watch->progress)
-        m->request->watch->progress(m->request->watch->user, "writing the file system", 0, 0);
+        m->request->watch->progress(m->request->watch->user, "writing the file system", "", 0, 0);
     return ext4_write(m->tree, m->disk, &identity, &m->result.disk_bytes, &m->result.content_bytes, err);
 }
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define PROGRESS_INTERVAL_MS 100u
+#define SILENCE_MAX_MS 500
 #define RECEIVE_BYTES ((size_t) 64 << 10)
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -72,7 +73,7 @@ void owner_send(owner *o) {
     }
 }
 
-void owner_wait(int timeout_ms, int other_fd) {
+bool owner_wait(int timeout_ms, int other_fd) {
     struct pollfd fds[] = {{.fd = WIRE_WORKER_SOCKET_FD}, {.fd = other_fd, .events = POLLIN}};
     int ready;
     do {
@@ -80,15 +81,30 @@ void owner_wait(int timeout_ms, int other_fd) {
     } while (ready < 0 && errno == EINTR);
     if (ready < 0 || fds[0].revents & (POLLHUP | POLLERR | POLLNVAL))
         _exit(EXIT_FAILURE);
+    return fds[1].revents != 0;
 }
 
-void owner_send_progress(owner *o, const char *what, uint64_t done_bytes, uint64_t total_bytes) {
+void owner_wait_telling(owner *o, int other_fd, const char *what) {
+    while (!owner_wait(SILENCE_MAX_MS, other_fd))
+        owner_send_progress(o, what, "", 0, 0);
+}
+
+bool owner_progress_is_due(owner *o) {
     uint64_t now = clock_monotonic_ms();
     if (now < o->next_progress_ms)
-        return;
+        return false;
     o->next_progress_ms = now + PROGRESS_INTERVAL_MS;
-    owner_wait(0, -1);
-    msg_progress message = {.what = wire_str(what), .done_bytes = done_bytes, .total_bytes = total_bytes};
+    return true;
+}
+
+bool owner_is_left_waiting(const owner *o) {
+    return clock_monotonic_ms() >= o->told_at_ms + SILENCE_MAX_MS;
+}
+
+void owner_send_progress(owner *o, const char *what, const char *item, uint64_t done_bytes, uint64_t total_bytes) {
+    (void) owner_wait(0, -1);
+    o->told_at_ms = clock_monotonic_ms();
+    msg_progress message = {.what = wire_str(what), .item = wire_str(item), .done_bytes = done_bytes, .total_bytes = total_bytes};
     if (wire_control(&o->out, wire_encode_progress, &message))
         owner_send(o);
 }

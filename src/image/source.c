@@ -91,7 +91,7 @@ static int cursor_read(void *user, void *into, size_t size, size_t *ret_length, 
     cursor->at += (uint64_t) length;
     *ret_length = (size_t) length;
     if (cursor->watch->progress)
-        cursor->watch->progress(cursor->watch->user, "reading the archive's index", cursor->at, cursor->size);
+        cursor->watch->progress(cursor->watch->user, "reading the archive's index", "", cursor->at, cursor->size);
     return 0;
 }
 

@@ -93,7 +93,8 @@ struct layer_stream {
     const blob *blob;
     const blob_promise *promise;
     const image_watch *watch;
-    char what[64];
+    char what[64];               /* for messages */
+    char item[DIGEST_TEXT_SIZE]; /* for progress: what fetching it was called too, where it was fetched */
     const image_limits *limits;
     uint64_t before; /* unpacked bytes of other layers */
     struct archive *archive;
@@ -124,7 +125,7 @@ static int read_packed(layer_stream *s, size_t *ret_length, nb_error *err) {
     hasher_add(s->packed_hasher, s->packed, *ret_length);
     s->packed_bytes += *ret_length;
     if (s->watch->progress)
-        s->watch->progress(s->watch->user, s->what, s->packed_bytes, s->blob->size);
+        s->watch->progress(s->watch->user, "unpacking", s->item, s->packed_bytes, s->blob->size);
     return 0;
 }
 
@@ -180,6 +181,10 @@ int layer_stream_new(const blob *b, const blob_promise *promise, const image_wat
     s->limits = limits;
     s->before = before;
     (void) snprintf(s->what, sizeof(s->what), "%s", what);
+    if (promise->has_digest)
+        digest_format(&promise->digest, s->item);
+    else
+        (void) snprintf(s->item, sizeof(s->item), "%s", what);
     s->packed_hasher = hasher_new(promised_algorithm(promise));
     s->unpacked_hasher = hasher_new(DIGEST_SHA256);
     if (!s->packed_hasher || !s->unpacked_hasher)
@@ -240,5 +245,7 @@ int layer_stream_finish(layer_stream *s, digest *ret_unpacked, nb_error *err) {
     if (r < 0)
         return r;
     hasher_finish(s->unpacked_hasher, ret_unpacked);
+    if (s->watch->progress)
+        s->watch->progress(s->watch->user, "unpacked", s->item, s->packed_bytes, s->packed_bytes);
     return 0;
 }

@@ -20,7 +20,7 @@ typedef struct image_watch {
     /* Before a read that may wait for ever. */
     void (*wait_readable)(void *user, int fd);
     /* @what  e.g. "layer 2 of 5"; @total_bytes 0: unknown */
-    void (*progress)(void *user, const char *what, uint64_t done_bytes, uint64_t total_bytes);
+    void (*progress)(void *user, const char *what, const char *item, uint64_t done_bytes, uint64_t total_bytes); /* as PROGRESS has it */
     void *user;
 } image_watch;
 

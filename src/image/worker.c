@@ -26,11 +26,13 @@
 #define DESCRIPTORS_MAX 4096u
 
 static void on_wait_readable(void *user, int fd) {
-    owner_wait(-1, fd);
+    owner_wait_telling(user, fd, "waiting for the archive");
 }
 
-static void on_progress(void *user, const char *what, uint64_t done_bytes, uint64_t total_bytes) {
-    owner_send_progress(user, what, done_bytes, total_bytes);
+/* The end of something is always told. */
+static void on_progress(void *user, const char *what, const char *item, uint64_t done_bytes, uint64_t total_bytes) {
+    if (owner_progress_is_due(user) || (*item && done_bytes == total_bytes))
+        owner_send_progress(user, what, item, done_bytes, total_bytes);
 }
 
 static void answer_imported(owner *o, const import_result *result) {

@@ -17,6 +17,7 @@
 #include "runtime/image-config.h"
 #include "runtime/image-settings.h"
 #include "runtime/image-worker.h"
+#include "runtime/progress.h"
 #include "wire/frame.h"
 
 #include <errno.h>
@@ -48,11 +49,6 @@ void flat_blob_of(const void *bytes, size_t length, flat_blob *ret_blob) {
     name_by(&hash, length, ret_blob);
 }
 
-static void report(nb_runtime *rt, uint64_t done_bytes) {
-    if (rt->options.progress)
-        rt->options.progress(rt->options.progress_user, "reading the image's disk", done_bytes, 0);
-}
-
 static int read_disk(nb_runtime *rt, nb_box *box, const image_settings *settings, int file, flat_blob *ret_blob, nb_error *err) {
     disk_reader reader;
     SHA2_CTX hash;
@@ -72,8 +68,8 @@ static int read_disk(nb_runtime *rt, nb_box *box, const image_settings *settings
         SHA256Update(&hash, bytes, length);
         if (fd_write_all(file, bytes, length) < 0)
             result = nb_fail(err, nb_code_of_errno(errno), errno, "write the layer into '%s/" HOME_IMAGES "'", rt->home);
-        if (size / PROGRESS_EVERY_BYTES != (size + length) / PROGRESS_EVERY_BYTES)
-            report(rt, size + length);
+        if (result == 0 && size / PROGRESS_EVERY_BYTES != (size + length) / PROGRESS_EVERY_BYTES)
+            result = progress_tell(rt, &(nb_progress){"reading the image's disk", "", size + length, 0}, err);
         size += length;
     }
     disk_reader_done(&reader);

@@ -18,6 +18,7 @@
 #include "runtime/image-room.h"
 #include "runtime/image-worker.h"
 #include "runtime/image.h"
+#include "runtime/progress.h"
 #include "runtime/usage.h"
 #include "wire/frame.h"
 
@@ -154,9 +155,8 @@ int image_import_lock(nb_runtime *rt, int64_t wait_ms, nb_error *err) {
     CLEANUP(cleanup_fd) int fd = openat(rt->images, IMPORT_LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return nb_fail(err, nb_code_of_errno(errno), errno, "open the lock of '%s/" HOME_IMAGES "'", rt->home);
-    if (lock_wait(fd, wait_ms) < 0)
-        return nb_fail(err, errno == EAGAIN ? NB_E_TIMEOUT : NB_E_STORAGE, errno, "wait for another program's import into '%s'", rt->home);
-    return take_fd(&fd);
+    int result = progress_wait_for_lock(rt, fd, wait_ms, "another program's import", err);
+    return result < 0 ? result : take_fd(&fd);
 }
 
 /* An archive may say "docker.io/library/web:1" of what everybody calls "web:1"; a tag alone is left as it is. */

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "runtime/launch.h"
+#include "runtime/progress.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -16,6 +17,7 @@
 
 /* The worker reports its progress several times a second; one that says nothing for this long hangs. */
 #define WORKER_SILENCE_MS 300000
+#define PROGRESS_TEXT_SIZE 256
 
 /* @ret_socket: its owner's end. */
 static int start(nb_runtime *rt, const embedded_program *program, const int *fds, size_t fd_count, int *ret_socket, nb_error *err) {
@@ -41,14 +43,19 @@ static int start(nb_runtime *rt, const embedded_program *program, const int *fds
     return 0;
 }
 
-static void report_progress(nb_runtime *rt, const uint8_t *bytes, size_t length) {
-    msg_progress progress;
-    if (!rt->options.progress || wire_decode_progress(bytes, length, &progress) < 0)
-        return;
-    char what[256];
-    (void) snprintf(what, sizeof(what), "%.*s", (int) (progress.what.length < 255 ? progress.what.length : 255),
-                    (const char *) progress.what.at);
-    rt->options.progress(rt->options.progress_user, what, progress.done_bytes, progress.total_bytes);
+static void take_text(wire_bytes text, char into[PROGRESS_TEXT_SIZE]) {
+    int length = (int) (text.length < PROGRESS_TEXT_SIZE ? text.length : PROGRESS_TEXT_SIZE - 1);
+    (void) snprintf(into, PROGRESS_TEXT_SIZE, "%.*s", length, (const char *) text.at);
+}
+
+static int pass_progress_on(nb_runtime *rt, const uint8_t *bytes, size_t length, nb_error *err) {
+    msg_progress m;
+    char what[PROGRESS_TEXT_SIZE], item[PROGRESS_TEXT_SIZE];
+    if (wire_decode_progress(bytes, length, &m) < 0)
+        return nb_fail(err, NB_E_PROTOCOL, 0, "understand a worker's progress");
+    take_text(m.what, what);
+    take_text(m.item, item);
+    return progress_tell(rt, &(nb_progress){what, item, m.done_bytes, m.total_bytes}, err);
 }
 
 static deadline patience(deadline until) {
@@ -75,7 +82,7 @@ int image_worker_ask(nb_runtime *rt, const embedded_program *program, const int 
             break;
         uint16_t id = wire_message_id(message, length);
         if (id == id_of_msg_progress) {
-            report_progress(rt, message, length);
+            result = pass_progress_on(rt, message, length, err);
             continue;
         }
         if (id == id_of_msg_failed)

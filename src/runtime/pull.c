@@ -20,6 +20,7 @@
 #include "runtime/image-import.h"
 #include "runtime/image-room.h"
 #include "runtime/image-worker.h"
+#include "runtime/progress.h"
 #include "runtime/usage.h"
 #include "wire/frame.h"
 
@@ -50,16 +51,90 @@ static int open_layout(nb_runtime *rt, nb_error *err) {
 
 static int lock_layout(nb_runtime *rt, int layout, int64_t timeout_ms, nb_error *err) {
     CLEANUP(cleanup_fd) int fd = openat(layout, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0 || lock_wait(fd, timeout_ms) < 0)
-        return nb_fail(err, errno == EAGAIN ? NB_E_TIMEOUT : nb_code_of_errno(errno), errno, "wait for another program's pull into '%s'",
-                       rt->home);
-    return take_fd(&fd);
+    if (fd < 0)
+        return nb_fail(err, nb_code_of_errno(errno), errno, "open the lock of '%s/" HOME_LAYOUT "'", rt->home);
+    int result = progress_wait_for_lock(rt, fd, timeout_ms, "another program's pull", err);
+    return result < 0 ? result : take_fd(&fd);
 }
 
 int pull_lock(nb_runtime *rt, int64_t wait_ms, nb_error *err) {
     CLEANUP(cleanup_fd) int layout = open_layout(rt, err);
     return layout < 0 ? layout : lock_layout(rt, layout, wait_ms, err);
 }
+
+/* ------------------------------------------------------------------------------------------------------------- sweeping */
+
+typedef struct sweep {
+    enum sweep_what what;
+    strv needed, forgotten; /* digests */
+    time_t now, since;      /* since: what came from then on goes too, whatever there is of it; 0: nothing */
+} sweep;
+
+static bool is_in(strv digests, const char *algorithm, const char *hex) {
+    char text[sizeof("sha256:") + NAME_MAX];
+    (void) snprintf(text, sizeof(text), "%s:%s", algorithm, hex);
+    for (const char *digest = strv_next(digests, NULL); digest; digest = strv_next(digests, digest)) {
+        if (strcmp(digest, text) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* @algorithm NULL: what has come of blobs until now. */
+static void sweep_folder(nb_runtime *rt, const sweep *s, int layout, const char *path, const char *algorithm) {
+    int fd = openat(layout, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+    struct stat status;
+    if (fd >= 0 && !folder)
+        (void) fd_close(fd);
+    while (folder && (entry = readdir(folder))) {
+        if (entry->d_name[0] == '.' && entry->d_name[1 + (entry->d_name[1] == '.')] == '\0')
+            continue;
+        if (algorithm && is_in(s->needed, algorithm, entry->d_name))
+            continue;
+        bool forgotten = algorithm && (s->what == SWEEP_ALL || is_in(s->forgotten, algorithm, entry->d_name));
+        if (!forgotten && fstatat(dirfd(folder), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+            continue;
+        if (!forgotten && s->now - status.st_mtime < KEPT_S && (s->since == 0 || status.st_mtime < s->since))
+            continue;
+        log_info(&rt->log, "image: removing the blob '%s', which no image has", entry->d_name);
+        (void) unlinkat(dirfd(folder), entry->d_name, 0);
+    }
+    if (folder)
+        (void) closedir(folder);
+}
+
+static void sweep_layout(nb_runtime *rt, int layout, const sweep *wanted) {
+    arena a = {0};
+    sweep s = *wanted;
+    s.now = time(NULL);
+    if (store_list_blobs(rt->store, NULL, &a, &s.needed, NULL) == 0) {
+        sweep_folder(rt, &s, layout, "blobs/sha256", "sha256");
+        sweep_folder(rt, &s, layout, "blobs/sha512", "sha512");
+        sweep_folder(rt, &s, layout, "parts", NULL);
+    }
+    arena_done(&a);
+}
+
+void pull_sweep_held(nb_runtime *rt, strv forgotten, enum sweep_what what) {
+    CLEANUP(cleanup_fd) int layout = openat(rt->folder, HOME_LAYOUT, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (layout >= 0)
+        sweep_layout(rt, layout, &(sweep){.what = what, .forgotten = forgotten});
+}
+
+static void sweep_unless_busy(nb_runtime *rt, const sweep *wanted) {
+    CLEANUP(cleanup_fd) int layout = openat(rt->folder, HOME_LAYOUT, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    CLEANUP(cleanup_fd) int lock = layout < 0 ? -1 : lock_layout(rt, layout, 0, NULL);
+    if (lock >= 0)
+        sweep_layout(rt, layout, wanted);
+}
+
+void pull_sweep(nb_runtime *rt, strv forgotten) {
+    sweep_unless_busy(rt, &(sweep){.what = SWEEP_FORGOTTEN, .forgotten = forgotten});
+}
+
+/* -------------------------------------------------------------------------------------------------------------- pulling */
 
 static char *auth_path(const nb_runtime *rt) {
     char *path;
@@ -207,6 +282,7 @@ int image_pull(nb_runtime *rt, const image_name *name, const char *recorded_name
                nb_error *err) {
     fetched f = {0};
     image_settings settings;
+    time_t began = time(NULL);
     int result = image_settings_load(&settings, err);
     if (result == 0)
         result = pull(rt, name, recorded_name, wish, &settings, a, &f, ret_image, err);
@@ -214,75 +290,11 @@ int image_pull(nb_runtime *rt, const image_name *name, const char *recorded_name
     /* What a limit refuses is not gone on with by the next pull, as what broke off is. */
     if (result == 0 || result == -NB_E_EXHAUSTED)
         pull_sweep(rt, result == 0 ? (strv){0} : f.blobs);
+    else if (result == -NB_E_CANCELLED)
+        sweep_unless_busy(rt, &(sweep){.since = began});
     if (result == 0)
         image_make_room(rt, &settings, ret_image->id);
     return result;
-}
-
-/* ------------------------------------------------------------------------------------------------------------- sweeping */
-
-typedef struct sweep {
-    nb_runtime *rt;
-    enum sweep_what what;
-    strv needed, forgotten; /* digests */
-    time_t now;
-} sweep;
-
-static bool is_in(strv digests, const char *algorithm, const char *hex) {
-    char text[sizeof("sha256:") + NAME_MAX];
-    (void) snprintf(text, sizeof(text), "%s:%s", algorithm, hex);
-    for (const char *digest = strv_next(digests, NULL); digest; digest = strv_next(digests, digest)) {
-        if (strcmp(digest, text) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* @algorithm NULL: what has come of blobs until now. */
-static void sweep_folder(const sweep *s, int layout, const char *path, const char *algorithm) {
-    int fd = openat(layout, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *entry;
-    struct stat status;
-    if (fd >= 0 && !folder)
-        (void) fd_close(fd);
-    while (folder && (entry = readdir(folder))) {
-        if (entry->d_name[0] == '.' && entry->d_name[1 + (entry->d_name[1] == '.')] == '\0')
-            continue;
-        if (algorithm && is_in(s->needed, algorithm, entry->d_name))
-            continue;
-        bool forgotten = algorithm && (s->what == SWEEP_ALL || is_in(s->forgotten, algorithm, entry->d_name));
-        if (!forgotten && (fstatat(dirfd(folder), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0 || s->now - status.st_mtime < KEPT_S))
-            continue;
-        log_info(&s->rt->log, "image: removing the blob '%s', which no image has", entry->d_name);
-        (void) unlinkat(dirfd(folder), entry->d_name, 0);
-    }
-    if (folder)
-        (void) closedir(folder);
-}
-
-static void sweep_layout(nb_runtime *rt, int layout, strv forgotten, enum sweep_what what) {
-    arena a = {0};
-    sweep s = {.rt = rt, .what = what, .forgotten = forgotten, .now = time(NULL)};
-    if (store_list_blobs(rt->store, NULL, &a, &s.needed, NULL) == 0) {
-        sweep_folder(&s, layout, "blobs/sha256", "sha256");
-        sweep_folder(&s, layout, "blobs/sha512", "sha512");
-        sweep_folder(&s, layout, "parts", NULL);
-    }
-    arena_done(&a);
-}
-
-void pull_sweep_held(nb_runtime *rt, strv forgotten, enum sweep_what what) {
-    CLEANUP(cleanup_fd) int layout = openat(rt->folder, HOME_LAYOUT, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (layout >= 0)
-        sweep_layout(rt, layout, forgotten, what);
-}
-
-void pull_sweep(nb_runtime *rt, strv forgotten) {
-    CLEANUP(cleanup_fd) int layout = openat(rt->folder, HOME_LAYOUT, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    CLEANUP(cleanup_fd) int lock = layout < 0 ? -1 : lock_layout(rt, layout, 0, NULL);
-    if (lock >= 0)
-        sweep_layout(rt, layout, forgotten, SWEEP_FORGOTTEN);
 }
 
 /* --------------------------------------------------------------------------------------------------------------- logins */

@@ -261,7 +261,12 @@ enum wire_direction {
 #define WIRE_DESCRIBE(F) F(bytes, config, WIRE_IMAGE_CONFIG_MAX_BYTES) F(str, layer, WIRE_NAME_MAX_BYTES)
 #define WIRE_DESCRIBED(F) F(bytes, text, WIRE_IMAGE_CONFIG_MAX_BYTES)
 
-#define WIRE_PROGRESS(F) F(str, what, WIRE_TEXT_MAX_BYTES) F(u64, done_bytes, 0) F(u64, total_bytes, 0)
+/* item: the part of the work that this is about, a blob's or layer's digest, or "layer 2 of 5"; "" for the whole. */
+#define WIRE_PROGRESS(F)              \
+    F(str, what, WIRE_TEXT_MAX_BYTES) \
+    F(str, item, WIRE_NAME_MAX_BYTES) \
+    F(u64, done_bytes, 0)             \
+    F(u64, total_bytes, 0)
 
 /* Brings an image's blobs from a registry into the folder of blobs, WIRE_WORKER_SOURCE_FD. registry: a host, perhaps with a port; reference:
  * a tag or a digest; fetch_flags: WIRE_FETCH_...; auth_file: where logins are kept; env: the variables of the library's process.
