@@ -220,7 +220,8 @@ NB_API int nb_image_import(nb_runtime *runtime, int fd, const char *name, const 
 
 /* The same for an archive written by `docker save` or an OCI archive; it names its images itself.
  *
- * @path  of the archive, or NULL to read @fd, which is first copied into the home (both formats need seeking) */
+ * @path  of the archive, or NULL to read @fd to its end; unless that is a regular file at its beginning, it is first copied into the home (both
+ *        formats need seeking), where it takes at most four times what images.json allows an image */
 NB_API int nb_image_load(nb_runtime *runtime, const char *path, int fd, nb_image_info **ret_image, nb_error *err);
 
 NB_API int nb_image_list_get(nb_runtime *runtime, nb_image_list **ret_list, nb_error *err);

@@ -54,7 +54,3 @@ int image_check_layers(const image_limits *limits, size_t count, nb_error *err) 
                                     (unsigned long long) limits->max_layers),
                             "max_layers");
 }
-
-uint64_t image_layers_max_bytes(const image_limits *limits) {
-    return limits->max_bytes * IMAGE_LAYERS_PER_DISK;
-}

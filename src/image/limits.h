@@ -43,8 +43,6 @@
 /* The largest file that ext4 with 4 KiB blocks can describe: 2^32 - 1 blocks. */
 #define IMAGE_FILE_MAX_BYTES (((uint64_t) UINT32_MAX) << 12)
 
-/* Layers replace each other's files, so that their sum may go beyond the disk; by how much. */
-#define IMAGE_LAYERS_PER_DISK 4u
 /* How much a layer grows counts from here on: what it was up to here is harmless anyhow. */
 #define IMAGE_RATIO_GRACE_BYTES (UINT64_C(1) << 30)
 
@@ -56,8 +54,5 @@ int image_limit_hint(nb_error *err, int result, const char *name);
 
 /* 0 or -NB_E_EXHAUSTED. */
 int image_check_layers(const image_limits *limits, size_t count, nb_error *err);
-
-/* What all layers of an image may come to, packed or unpacked. */
-uint64_t image_layers_max_bytes(const image_limits *limits);
 
 #endif

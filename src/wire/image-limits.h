@@ -25,9 +25,17 @@
 #define IMAGE_JSON_DEFAULT_BYTES (4u << 20)
 #define IMAGE_JSON_MAX_BYTES (16u << 20)
 
+/* Layers replace each other's files, so that their sum may go beyond the disk; by how much. */
+#define IMAGE_LAYERS_PER_DISK 4u
+
 typedef struct image_limits {
     uint64_t max_layers, max_entries, max_bytes, max_ratio, max_manifest_bytes;
 } image_limits;
+
+/* What all layers of an image may come to, packed or unpacked. */
+static inline uint64_t image_layers_max_bytes(const image_limits *limits) {
+    return limits->max_bytes * IMAGE_LAYERS_PER_DISK;
+}
 
 /* X(member, default, most): the member's name is the setting's too. */
 #define IMAGE_LIMITS(X)                                               \

@@ -46,7 +46,7 @@ def left(nb):
 
 
 def refused(homes, nb, result, name, value, code=1):
-    lines = [line for line in result.err.splitlines() if line != 'waiting for the registry']
+    lines = [line for line in result.err.splitlines() if not line.startswith('waiting for the ')]
     assert (result.code, result.out, len(lines)) == (code, b'', 2), result
     assert str(value) in lines[0] and lines[1].startswith('hint: ') and name in lines[1] and 'images.json' in lines[1], result
     assert left(nb) == [], result
@@ -133,6 +133,28 @@ def test_a_pull_that_takes_too_long_is_ended_and_gone_on_with(homes, nb, registr
     limits(max_seconds=60)
     nb.ok('pull', f'{registry.host}/app:1')
     assert registry.headers_of(digest)[-1].get('Range') == 'bytes=10000-'
+
+
+def test_an_endless_archive_is_not_copied_to_its_end(homes, nb, limits):
+    limits(max_bytes='1m')
+    client = nb.popen('load', stdin=subprocess.PIPE)
+    sent = 0
+    with pytest.raises(BrokenPipeError):
+        while sent < 64 << 20:
+            sent += os.write(client.stdin.fileno(), bytes(1 << 16))
+    assert 4 << 20 <= sent < 8 << 20
+    client.stdin.close()
+    client.stdin = None
+    refused(homes, nb, nb.finish(client), 'max_bytes', 4 << 20)
+
+
+def test_an_archive_that_does_not_come_is_not_waited_for_for_ever(homes, nb, limits):
+    limits(max_seconds=1)
+    client = nb.popen('load', stdin=subprocess.PIPE)
+    code = client.wait(timeout=60)  # its stdin is open all the time
+    result = nb.finish(client)
+    assert code == 1
+    refused(homes, nb, result, 'max_seconds', 1)
 
 
 def test_an_import_that_takes_too_long_is_ended(homes, nb, limits):
