@@ -139,11 +139,9 @@ static int read_root(const char *path, json_t **ret_root, nb_error *err) {
         return nb_fail(err, nb_code_of_errno(errno), errno, "read '%s'", path);
     if (length == 0)
         return 0;
-    int r = json_document(text, length, path, ret_root, err);
+    int r = json_user_file(text, length, path, ret_root, err);
     OPENSSL_cleanse(text, length);
-    if (r == -NB_E_IMAGE && err)
-        err->code = NB_E_INVALID;
-    return r < 0 ? -NB_E_INVALID : 0;
+    return r;
 }
 
 static bool is_somebody(const credentials *c) {
@@ -198,7 +196,7 @@ int credentials_find(const settings *s, const char *own_file, const char *host, 
 /* ------------------------------------------------------------------------------------------------- our own file of logins */
 
 static int write_root(const char *path, const json_t *root, nb_error *err) {
-    CLEANUP(cleanup_free) char *text = json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS), *copy = strdup(path);
+    CLEANUP(cleanup_free) char *text = json_to_text(root, JSON_INDENT(2) | JSON_SORT_KEYS), *copy = strdup(path);
     if (!text || !copy)
         return nb_fail_oom(err);
     char *slash = strrchr(copy, '/');

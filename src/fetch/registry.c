@@ -171,7 +171,10 @@ static bool token_is_good(const char *token) {
 static int read_token(const registry *r, const body *b, char **ret_header, nb_error *err) {
     CLEANUP(cleanup_json) json_t *root = NULL;
     const char *token = NULL;
-    if (b->text && json_document(b->text, b->length, "the token", &root, NULL) == 0) {
+    int code = b->text ? json_document(b->text, b->length, "the token", &root, NULL) : 0;
+    if (code == -NB_E_NO_MEMORY)
+        return nb_fail_oom(err);
+    if (root) {
         token = json_string_value(json_object_get(root, "token"));
         token = token ? token : json_string_value(json_object_get(root, "access_token"));
     }

@@ -114,13 +114,8 @@ static int read_file(const char *path, json_t **ret_root, nb_error *err) {
         return 0;
     if (fd < 0 || fd_read_file(fd, FILE_MAX_BYTES, &text, &length) < 0)
         return nb_fail(err, nb_code_of_errno(errno), errno, "read '%s'", path);
-    int r = json_document(text, length, path, &root, err);
-    if (r == -NB_E_IMAGE && err) /* it is no image's document */
-        err->code = NB_E_INVALID;
-    if (r < 0)
-        return -NB_E_INVALID;
-    r = check_file(root, path, err);
-    if (r < 0)
+    int r = json_user_file(text, length, path, &root, err);
+    if (r < 0 || (r = check_file(root, path, err)) < 0)
         return r;
     *ret_root = take_ptr(&root);
     return 1;

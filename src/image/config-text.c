@@ -161,9 +161,6 @@ int image_config_text(const image_config *config, const digest *layer, char **re
     json_t *root = good ? json_pack("{s:s, s:s, s:O, s:{s:s, s:[s]}}", "architecture", config->architecture, "os", config->os, "config",
                                     process, "rootfs", "type", "layers", "diff_ids", diff_id)
                         : NULL;
-    char *text = root ? json_dumps(root, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
-    if (!text)
-        return nb_fail_oom(err);
-    *ret_text = text;
-    return 0;
+    *ret_text = root ? json_to_text(root, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
+    return *ret_text ? 0 : nb_fail_oom(err);
 }

@@ -52,6 +52,11 @@ static int too_long(const char *key, nb_error *err) {
     return nb_fail(err, NB_E_IMAGE, 0, "read the image's configuration: '%s' is too long", key);
 }
 
+/* Why @length bytes more were not taken into the list. */
+static int no_room(const buf *list, size_t length, const char *key, nb_error *err) {
+    return length > buf_room(list) ? too_long(key, err) : nb_fail_oom(err);
+}
+
 /* A string; absent is the empty one. */
 static int read_text(const json_t *object, const char *key, size_t max_bytes, char **ret_text, nb_error *err) {
     const char *text;
@@ -74,7 +79,7 @@ static int read_list(const json_t *object, const char *key, buf *list, nb_error 
         if (!json_is_string(item))
             return nb_fail(err, NB_E_IMAGE, 0, "read the image's configuration: an item of '%s' is no string", key);
         if (!strv_add(list, json_string_value(item)))
-            return too_long(key, err);
+            return no_room(list, json_string_length(item) + 1, key, err);
     }
     return 0;
 }
@@ -91,7 +96,7 @@ static int read_labels(const json_t *object, buf *list, nb_error *err) {
         size_t key_length = strlen(key), value_length = json_string_length(value);
         uint8_t *at = buf_reserve(list, key_length + 1 + value_length + 1);
         if (!at)
-            return too_long("Labels", err);
+            return no_room(list, key_length + 1 + value_length + 1, "Labels", err);
         (void) snprintf((char *) at, key_length + 1 + value_length + 1, "%s=%s", key, json_string_value(value));
         buf_added(list, key_length + 1 + value_length + 1);
     }
@@ -147,13 +152,13 @@ int image_config_add_port(const char *item, buf *list, nb_error *err) {
         (void) snprintf(text, sizeof(text), "%u%s", first, protocol);
     else
         (void) snprintf(text, sizeof(text), "%u-%u%s", first, last, protocol);
-    return strv_add(list, text) ? 0 : nb_fail(err, NB_E_IMAGE, 0, "there are too many ports");
+    return strv_add(list, text) ? 0 : no_room(list, strlen(text) + 1, "ExposedPorts", err);
 }
 
 int image_config_add_volume(const char *item, buf *list, nb_error *err) {
     if (item[0] != '/' || strlen(item) > WIRE_PATH_MAX_BYTES)
         return nb_fail(err, NB_E_IMAGE, 0, "volume '%.100s': it is no absolute path of at most %u bytes", item, WIRE_PATH_MAX_BYTES);
-    return strv_add(list, item) ? 0 : nb_fail(err, NB_E_IMAGE, 0, "there are too many volumes");
+    return strv_add(list, item) ? 0 : no_room(list, strlen(item) + 1, "Volumes", err);
 }
 
 /* A whole number from 0 to @max; absent is 0. */

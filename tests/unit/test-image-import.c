@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "fail.h"
 #include "test-image-archive.h"
 
 #include "base/fd.h"
@@ -30,12 +31,14 @@ typedef struct fixture {
     int folder_fd, disk_fd;
     buf archive;
     image_limits limits;
+    int fail_at; /* the allocation of an import that fails; below 0: none */
     import_result result;
     nb_error err;
 } fixture;
 
 static int set_up(void **state) {
     fixture *f = calloc(1, sizeof(*f));
+    f->fail_at = -1;
     (void) snprintf(f->folder, sizeof(f->folder), "/tmp/test-image-XXXXXX");
     if (!mkdtemp(f->folder))
         return -1;
@@ -96,6 +99,8 @@ static int import_from(fixture *f, int kind, int source_fd, const char *referenc
                               .watch = &nobody};
     import_result_done(&f->result);
     assert_int_equal(ftruncate(f->disk_fd, 0), 0);
+    if (f->fail_at >= 0)
+        fail_alloc_at((unsigned) f->fail_at);
     return image_import(&request, &f->result, &f->err);
 }
 
@@ -524,6 +529,71 @@ static void a_limit_that_nobody_can_set_is_refused(void **state) {
     assert_int_equal(import_names(f), -NB_E_INVALID);
 }
 
+/* --------------------------------------------------------------------------------------------------------------- memory */
+
+/* Each allocation in turn is the one that fails. libarchive's own and OpenSSL's do not. */
+static void expect_no_memory_everywhere(fixture *f, int (*import)(fixture *f), int at_least) {
+    for (f->fail_at = 0;; f->fail_at++) {
+        int r = import(f);
+        if (!fail_alloc_fired())
+            break;
+        if (r != -NB_E_NO_MEMORY)
+            fail_msg("allocation %d: %d: %s", f->fail_at, r, f->err.message);
+    }
+    if (f->fail_at < at_least)
+        fail_msg("only %d allocations", f->fail_at);
+    f->fail_at = -1;
+    well(f, import(f));
+    assert_disk_is_clean(f);
+}
+
+static int import_root_file_system(fixture *f) {
+    return import_archive(f, WIRE_IMAGE_ROOTFS);
+}
+
+static void memory_may_run_out_while_an_archive_is_read(void **state) {
+    fixture *f = *state;
+    static const char value[200] = "x";
+    archive_folder(&f->archive, "a/");
+    archive_folder(&f->archive, "a/b/");
+    archive_file(&f->archive, "a/b/file", "content");
+    archive_link(&f->archive, '1', "hard", "a/b/file");
+    archive_link(&f->archive, '2', "soft", "a/target/that/does/not/fit/into/the/sixty/bytes/that/an/inode/has");
+    archive_add_pax(&f->archive, "SCHILY.xattr.user.one", value, sizeof(value));
+    archive_file(&f->archive, "with-attributes", "");
+    archive_file(&f->archive, "a/b", "a file in place of a folder");
+    archive_end(&f->archive);
+    expect_no_memory_everywhere(f, import_root_file_system, 20);
+}
+
+static int import_layout_for_amd64(fixture *f) {
+    return import_layout(f, "", "amd64");
+}
+
+static void memory_may_run_out_while_a_layout_is_read(void **state) {
+    fixture *f = *state;
+    char index[4096];
+    image_text one = put_image(f, "amd64", "one", NULL), arm = put_image(f, "arm64", "three", NULL);
+    (void) snprintf(index, sizeof(index), PLATFORM "," PLATFORM, one.digest, one.size, "amd64", arm.digest, arm.size, "arm64");
+    put_index(f, index);
+    expect_no_memory_everywhere(f, import_layout_for_amd64, 50);
+}
+
+static int import_folder(fixture *f) {
+    int fd = openat(f->folder_fd, "in", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r = import_from(f, WIRE_IMAGE_DIRECTORY, fd, "", "amd64");
+    (void) close(fd);
+    return r;
+}
+
+static void memory_may_run_out_while_a_folder_is_read(void **state) {
+    fixture *f = *state;
+    put_file(f, "one", "content", 7);
+    put_file(f, "blobs/two", "content", 7);
+    assert_int_equal(symlinkat("one", f->folder_fd, "in/link"), 0);
+    expect_no_memory_everywhere(f, import_folder, 10);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -542,6 +612,9 @@ int main(void) {
         TEST(layers_are_bounded_by_their_limit),
         TEST(unpacked_bytes_are_bounded_by_their_limit),
         TEST(a_limit_that_nobody_can_set_is_refused),
+        TEST(memory_may_run_out_while_an_archive_is_read),
+        TEST(memory_may_run_out_while_a_layout_is_read),
+        TEST(memory_may_run_out_while_a_folder_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
