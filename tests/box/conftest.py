@@ -84,6 +84,7 @@ def box(shared_box, homes):
     """A running busybox that the tests of a module share; a test that ends it fails, and those after it get it back."""
     if shared_box.state() != 'running':
         shared_box.nestbox.ok('start', shared_box.name)
+        homes.before = processes.alive()  # its new processes are its module's, as the old ones were
     yield shared_box
     assert shared_box.state() == 'running', 'the test has ended the box'
 
