@@ -117,6 +117,32 @@ static void a_tree_comes_out_as_it_went_in(void **state) {
         assert_int_equal(getxattr(in(&b, "copy/file"), "user.note", value, sizeof(value)), 3);
 }
 
+/* Whatever order their file systems list them in. */
+static void equal_trees_give_equal_archives(void **state) {
+    CLEANUP(test_folder_remove) test_folder a = test_folder_make(), b = test_folder_make();
+    CLEANUP(buf_done) buf first, second;
+    const test_folder *both[] = {&a, &b};
+    const struct timespec times[2] = {{.tv_sec = 7}, {.tv_sec = 7}};
+    nb_error err = {0};
+    buf_init(&first, ARCHIVE_MAX_BYTES);
+    buf_init(&second, ARCHIVE_MAX_BYTES);
+    for (int side = 0; side < 2; side++) {
+        assert_int_equal(mkdirat(both[side]->fd, "t", 0755) | mkdirat(both[side]->fd, "t/d", 0755), 0);
+        for (int i = 0; i < 300; i++) {
+            char name[32];
+            (void) snprintf(name, sizeof(name), "t/d/%d", side ? 299 - i : i);
+            test_folder_write(both[side], name, name, 3);
+            assert_int_equal(utimensat(both[side]->fd, name, times, 0), 0);
+        }
+        assert_int_equal(linkat(both[side]->fd, "t/d/7", both[side]->fd, side ? "t/d/a" : "t/d/b", 0), 0);
+        assert_int_equal(linkat(both[side]->fd, "t/d/7", both[side]->fd, side ? "t/d/b" : "t/d/a", 0), 0);
+        assert_int_equal(utimensat(both[side]->fd, "t/d", times, 0) | utimensat(both[side]->fd, "t", times, 0), 0);
+        assert_int_equal(pack(in(both[side], "t"), false, side ? &second : &first, &err), 0);
+    }
+    assert_int_equal(buf_length(&first), buf_length(&second));
+    assert_memory_equal(buf_bytes(&first), buf_bytes(&second), buf_length(&first));
+}
+
 static void what_cannot_be_packed_is_said(void **state) {
     CLEANUP(test_folder_remove) test_folder a = test_folder_make();
     CLEANUP(buf_done) buf archive;
@@ -311,13 +337,10 @@ static void an_archive_that_breaks_off_leaves_no_half_file(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_tree_comes_out_as_it_went_in),
-        cmocka_unit_test(what_cannot_be_packed_is_said),
-        cmocka_unit_test(cp_has_dockers_table),
-        cmocka_unit_test(a_hostile_archive_gets_nowhere),
-        cmocka_unit_test(the_first_name_is_not_the_archives_to_choose),
-        cmocka_unit_test(privileges_do_not_come_along),
-        cmocka_unit_test(an_archive_that_breaks_off_leaves_no_half_file),
+        cmocka_unit_test(a_tree_comes_out_as_it_went_in), cmocka_unit_test(equal_trees_give_equal_archives),
+        cmocka_unit_test(what_cannot_be_packed_is_said),  cmocka_unit_test(cp_has_dockers_table),
+        cmocka_unit_test(a_hostile_archive_gets_nowhere), cmocka_unit_test(the_first_name_is_not_the_archives_to_choose),
+        cmocka_unit_test(privileges_do_not_come_along),   cmocka_unit_test(an_archive_that_breaks_off_leaves_no_half_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
