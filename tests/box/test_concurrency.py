@@ -64,7 +64,8 @@ def test_s17_statuses_stay_with_their_commands(box):
 
 
 def test_s17_the_fast_do_not_wait_for_the_slow(box):
-    slow = [box.popen('sleep', '1000') for _ in range(4)]
+    slow = [box.popen('sh', '-c', 'echo up; exec sleep 1000') for _ in range(4)]
+    assert [client.stdout.readline() for client in slow] == [b'up\n'] * 4, 'before that a signal ends the client alone'
     assert told_apart(at_once(box, [('echo $1', str(i)) for i in range(4)])) == [(0, f'{i}\n'.encode(), '') for i in range(4)]
     assert [client.poll() for client in slow] == [None] * 4
     for client in slow:

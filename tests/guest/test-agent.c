@@ -466,6 +466,7 @@ static void s23_three_thousand_execs_leave_nothing_behind(void **state) {
     long agent_kib = native_status_number(n->agent, "VmRSS"), zygote_kib = native_status_number(n->zygote, "VmRSS");
     assert_true(agent_kib > 0 && zygote_kib > 0);
     run_waves(n, 50);
+    native_settle(n);
     /* a group for each exec of a wave is kept for the next: its folder, and the file that kills it */
     unsigned groups = native_has_cgroup() ? 2 * 50 : 0;
     assert_true(native_count_fds(n->agent) <= agent_fds + groups);
