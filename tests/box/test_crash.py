@@ -24,7 +24,7 @@ def test_s11_a_killed_shim_or_machine_is_a_crash_and_the_box_starts_again(homes,
     assert box.sh('echo v >/f; sync').code == 0
     assert box.sh('head -c 20000000 /dev/zero >/large').code == 0
     waiting = [box.popen('sleep', '1000') for _ in range(4)]
-    copies = [nb.popen('cp', 'box:/large', '-'), nb.popen('cp', '-', 'box:/tmp', stdin=subprocess.PIPE)]
+    copies = [nb.popen('cp', '-q', 'box:/large', '-'), nb.popen('cp', '-q', '-', 'box:/tmp', stdin=subprocess.PIPE)]
     wait_until('they run', lambda: box.sh('grep -lx -e sleep -e copy /proc/[0-9]*/comm | wc -l').text == '7')
     os.kill(box.inspect()[victim], signal.SIGKILL)
     for copy in copies:
