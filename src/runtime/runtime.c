@@ -13,8 +13,8 @@
 #include "machine/find.h"
 #include "runtime/box.h"
 #include "runtime/image.h"
-#include "runtime/pull.h"
 #include "runtime/options.h"
+#include "runtime/pull.h"
 #include "runtime/result.h"
 
 #include <dlfcn.h>

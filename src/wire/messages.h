@@ -237,24 +237,24 @@ enum wire_direction {
 /* Makes a base disk. kind: WIRE_IMAGE_...; the source is descriptor WIRE_WORKER_SOURCE_FD, the disk goes to WIRE_WORKER_DISK_FD. config: an
  * IMAGE_CONFIG for a root file system, which brings none; changes: to it, a Dockerfile's instructions. Limits: wire/image-limits.h; 0: the
  * default. */
-#define WIRE_IMPORT(F)                              \
-    F(u8, kind, 0)                                  \
-    F(str, reference, WIRE_NAME_MAX_BYTES)          \
-    F(str, architecture, WIRE_NAME_MAX_BYTES)       \
-    F(bytes, config, WIRE_IMAGE_CONFIG_MAX_BYTES)   \
-    F(strv, changes, WIRE_IMAGE_LIST_MAX_BYTES)     \
-    F(u64, max_layers, 0)                           \
-    F(u64, max_entries, 0)                          \
-    F(u64, max_bytes, 0)                            \
-    F(u64, max_ratio, 0)                            \
+#define WIRE_IMPORT(F)                            \
+    F(u8, kind, 0)                                \
+    F(str, reference, WIRE_NAME_MAX_BYTES)        \
+    F(str, architecture, WIRE_NAME_MAX_BYTES)     \
+    F(bytes, config, WIRE_IMAGE_CONFIG_MAX_BYTES) \
+    F(strv, changes, WIRE_IMAGE_LIST_MAX_BYTES)   \
+    F(u64, max_layers, 0)                         \
+    F(u64, max_entries, 0)                        \
+    F(u64, max_bytes, 0)                          \
+    F(u64, max_ratio, 0)                          \
     F(u64, max_manifest_bytes, 0)
 
 /* config: an IMAGE_CONFIG. */
-#define WIRE_IMPORTED(F)                            \
-    F(str, id, WIRE_NAME_MAX_BYTES)                 \
-    F(str, name, WIRE_NAME_MAX_BYTES)               \
-    F(u64, disk_bytes, 0)                           \
-    F(u64, content_bytes, 0)                        \
+#define WIRE_IMPORTED(F)              \
+    F(str, id, WIRE_NAME_MAX_BYTES)   \
+    F(str, name, WIRE_NAME_MAX_BYTES) \
+    F(u64, disk_bytes, 0)             \
+    F(u64, content_bytes, 0)          \
     F(bytes, config, WIRE_IMAGE_CONFIG_MAX_BYTES)
 
 /* Asks for the configuration, as OCI writes it, of an image of one layer. config: an IMAGE_CONFIG; layer: the digest of the layer, unpacked. */
@@ -367,7 +367,7 @@ enum wire_direction {
     M(msg_login, wire_encode_login, wire_decode_login, 45, "LOGIN", TO_WORKER, WIRE_LOGIN)                                             \
     M(msg_logout, wire_encode_logout, wire_decode_logout, 46, "LOGOUT", TO_WORKER, WIRE_LOGOUT)                                        \
     M(msg_done, wire_encode_done, wire_decode_done, 47, "DONE", TO_OWNER, WIRE_DONE)                                                   \
-    M(msg_image_config, wire_encode_image_config, wire_decode_image_config, 48, "IMAGE_CONFIG", WITHIN, WIRE_IMAGE_CONFIG)               \
+    M(msg_image_config, wire_encode_image_config, wire_decode_image_config, 48, "IMAGE_CONFIG", WITHIN, WIRE_IMAGE_CONFIG)             \
     M(msg_describe, wire_encode_describe, wire_decode_describe, 49, "DESCRIBE", TO_WORKER, WIRE_DESCRIBE)                              \
     M(msg_described, wire_encode_described, wire_decode_described, 50, "DESCRIBED", TO_OWNER, WIRE_DESCRIBED)                          \
     M(msg_build, wire_encode_build, wire_decode_build, 60, "BUILD", TO_ZYGOTE, WIRE_BUILD)                                             \

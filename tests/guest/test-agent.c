@@ -154,7 +154,8 @@ static void an_orphan_that_holds_stdout_does_not_delay_the_end(void **state) {
 /* An orphan that gets SIGPIPE for what nobody reads any more would never write its file. */
 static void what_an_orphan_says_after_the_end_is_dropped_without_hurting_it(void **state) {
     native *n = *state;
-    run_and_expect(n, "rm -f /tmp/written; (sleep 1; head -c 300000 /dev/zero; echo $? >/tmp/writing; mv /tmp/writing /tmp/written) & exit 0", 0, "");
+    run_and_expect(
+        n, "rm -f /tmp/written; (sleep 1; head -c 300000 /dev/zero; echo $? >/tmp/writing; mv /tmp/writing /tmp/written) & exit 0", 0, "");
     wait_for_file("tmp/written");
     run_and_expect(n, "cat /tmp/written", 0, "0\n");
 }
