@@ -52,15 +52,15 @@ bool native_has_cgroup(void) {
 
 /* ------------------------------------------------------------------------------------------------------------- places */
 
-/* A group of ours below the host's, or none. */
+/* A group of ours below the host's, or none. A name with our pid would do until a test that was killed has left one, and its pid comes again. */
 static void make_cgroup(void) {
     FILE *mounts = setmntent("/proc/self/mounts", "re");
     struct mntent *entry;
     while (mounts && (entry = getmntent(mounts))) {
         if (strcmp(entry->mnt_type, "cgroup2") != 0)
             continue;
-        (void) snprintf(places.cgroup, sizeof(places.cgroup), "%s/nestbox-test-%d", entry->mnt_dir, (int) getpid());
-        if (mkdir(places.cgroup, 0755) == 0)
+        (void) snprintf(places.cgroup, sizeof(places.cgroup), "%s/nestbox-test-XXXXXX", entry->mnt_dir);
+        if (mkdtemp(places.cgroup))
             break;
         places.cgroup[0] = '\0';
     }
