@@ -288,6 +288,30 @@ unsigned native_count_box_processes(const native *n) {
     return s.count;
 }
 
+/* The last number of NSpid is the process's pid in its own namespace. */
+static bool is_init_of_parent(void *user, pid_t pid) {
+    search *s = user;
+    if (native_status_number(pid, "PPid") != s->parent)
+        return false;
+    size_t length;
+    CLEANUP(cleanup_free) char *status = read_process_file(pid, "status", &length);
+    char *line = status ? strstr(status, "\nNSpid:") : NULL;
+    if (!line)
+        return false;
+    line++;
+    line[strcspn(line, "\n")] = '\0';
+    if (strcmp(strrchr(line, '\t'), "\t1") == 0)
+        s->found = pid;
+    return s->found > 0;
+}
+
+pid_t native_find_box_init(const native *n) {
+    search s = {.parent = n->zygote};
+    each_process(is_init_of_parent, &s);
+    assert_true(s.found > 0);
+    return s.found;
+}
+
 void native_wait_empty_box(native *n) {
     for (unsigned i = 0; native_count_box_processes(n) > 1; i++) {
         if (i > NATIVE_WAIT_MS * 1000000ull / LOOK_NS) {

@@ -114,6 +114,8 @@ void native_close_stdin(native *n, uint32_t id);
 unsigned native_count_processes(const char *text);
 /* How many live in the box's pid namespace: its first process, and what execs have started. */
 unsigned native_count_box_processes(const native *n);
+/* That first process, as this host numbers it. */
+pid_t native_find_box_init(const native *n);
 /* Until only the first of them is left. */
 void native_wait_empty_box(native *n);
 /* A number of /proc/PID/status, as "VmHWM"; -1 where it has none. */
