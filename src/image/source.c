@@ -9,9 +9,9 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/path.h"
 #include "base/size.h"
 #include "image/limits.h"
-#include "image/path.h"
 #include "tar/reader.h"
 
 #include <errno.h>

@@ -14,8 +14,8 @@
 #include "image/tree.h"
 
 #include "base/error.h"
+#include "base/path.h"
 #include "base/size.h"
-#include "image/path.h"
 
 #include <assert.h>
 #include <search.h>

@@ -2,8 +2,8 @@
  *
  * path.h - paths as text
  */
-#ifndef IMAGE_PATH_H
-#define IMAGE_PATH_H
+#ifndef BASE_PATH_H
+#define BASE_PATH_H
 
 #include <stddef.h>
 

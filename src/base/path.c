@@ -2,7 +2,7 @@
  *
  * path.c - paths as text
  */
-#include "image/path.h"
+#include "base/path.h"
 
 #include <string.h>
 
