@@ -19,7 +19,7 @@ typedef struct embedded_program {
 } embedded_program;
 
 /* Made by tools/embed. */
-extern const embedded_program embedded_shim, embedded_image, embedded_fetch, embedded_guest;
+extern const embedded_program embedded_shim, embedded_image, embedded_fetch, embedded_files, embedded_guest;
 
 /* Opens the program's copy in @cache (the home's folder for such copies), writing it there first where it is missing or damaged. What is
  * returned was verified against the digest, whole, just now.
