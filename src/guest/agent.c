@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "guest/disk.h"
 #include "guest/exec.h"
+#include "guest/volume.h"
 #include "guest/zygote.h"
 
 #include <nestbox/error.h>
@@ -47,6 +48,8 @@
 /* Killed processes are waited for this long, look by look, before the disk is unmounted under them. */
 #define SHUTDOWN_LOOK_MS 5
 #define SHUTDOWN_LOOKS_MAX 1000
+/* After so many a volume that the host does not answer for is given up: whoever waits for it cannot even be killed. */
+#define SHUTDOWN_LOOKS_FOR_VOLUMES 500
 /* How long the last words may take to leave. */
 #define GOODBYE_MS 1000
 
@@ -88,6 +91,8 @@ static void on_shutdown_timer(loop_timer *timer) {
     agent *a = timer->user;
     bool left = a->zygote_pid != 0 || cgroup_is_populated(a->cgroup.fd) || (a->zygote_lost && exec_any_untold(a));
     if (left && a->shutdown_rounds++ < SHUTDOWN_LOOKS_MAX) {
+        if (a->shutdown_rounds == SHUTDOWN_LOOKS_FOR_VOLUMES)
+            volume_close_all(a);
         cgroup_kill(a->cgroup.fd);
         loop_timer_start(timer, SHUTDOWN_LOOK_MS);
         return;
@@ -292,6 +297,8 @@ static int on_message(link_end *end, uint16_t id, const uint8_t *bytes, size_t l
         return wire_decode_signal(bytes, length, &signal) < 0 ? -NB_E_PROTOCOL : exec_signal(a, &signal);
     case id_of_msg_resize:
         return wire_decode_resize(bytes, length, &resize) < 0 ? -NB_E_PROTOCOL : exec_resize(a, &resize);
+    case id_of_msg_volume:
+        return volume_open(a, bytes, length);
     case id_of_msg_measure:
         measured = cgroup_measure(&a->cgroup);
         link_send_soon(&a->link, wire_encode_measured, &measured);
@@ -302,19 +309,21 @@ static int on_message(link_end *end, uint16_t id, const uint8_t *bytes, size_t l
 }
 
 static int on_data(link_end *end, uint32_t channel, const uint8_t *bytes, size_t length) {
-    return exec_stdin(end->user, channel, bytes, length);
+    return volume_has_channel(channel) ? volume_answer(end->user, channel, bytes, length) : exec_stdin(end->user, channel, bytes, length);
 }
 
 static int on_credit(link_end *end, uint32_t channel, uint32_t credit) {
-    return exec_credit(end->user, channel, credit);
+    return volume_has_channel(channel) ? volume_credit(end->user, channel, credit) : exec_credit(end->user, channel, credit);
 }
 
 static void on_room(link_end *end) {
     exec_resume_all(end->user);
+    volume_resume_all(end->user);
 }
 
 static void on_retry(loop_timer *timer) {
     exec_resume_all(timer->user);
+    volume_resume_all(timer->user);
 }
 
 static void on_closed(link_end *end, const char *why) {
@@ -364,6 +373,7 @@ void agent_run(const agent_places *places, int link_fd, int zygote_fd, pid_t zyg
         (void) dprintf(STDERR_FILENO, "nestbox-guest: run the event loop: %s\n", strerror(errno));
 
     exec_free_all(&a);
+    volume_free_all(&a);
     link_done(&a.link);
     cgroup_box_done(&a.cgroup);
     loop_fd_done(&a.signal_watcher);

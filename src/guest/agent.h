@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 typedef struct exec exec;
+typedef struct volume volume;
 
 /* Execs whose process or output is not over yet. */
 #define AGENT_EXECS_MAX 2048u
@@ -35,6 +36,7 @@ typedef struct agent {
     cgroup_box cgroup;
     exec *execs;
     size_t exec_count;
+    volume *volumes;
     loop_timer retry_timer; /* a stream could not be watched for want of memory */
     bool set_up;            /* SETUP was answered */
     bool shutting_down;

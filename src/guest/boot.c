@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "guest/module.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -27,8 +28,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MODULES_FOLDER "/lib/nestbox/modules"
-#define MODULES_ORDER_MAX_BYTES 4096u
 #define PORTS_FOLDER "/sys/class/virtio-ports"
 #define PORT_NAME "nestbox"
 
@@ -46,29 +45,12 @@ static int mount_at(const char *type, const char *folder, unsigned long flags, c
     return mount(type, folder, type, flags, options) < 0 ? complain(folder) : 0;
 }
 
-static int load_module(int folder, const char *name) {
-    CLEANUP(cleanup_fd) int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
-        return complain(name);
-    return 0;
-}
-
-/* In the order that the bundle's maker worked out from modules.dep. */
-static int load_modules(void) {
-    CLEANUP(cleanup_fd) int folder = open(MODULES_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    CLEANUP(cleanup_fd) int order = folder < 0 ? -1 : openat(folder, "order", O_RDONLY | O_CLOEXEC);
-    CLEANUP(cleanup_free) char *text = NULL;
-    size_t length;
-    if (order < 0 || fd_read_file(order, MODULES_ORDER_MAX_BYTES, &text, &length) < 0)
-        return complain(MODULES_FOLDER "/order");
-    for (char *line = text, *next; line && *line; line = next) {
-        next = strchr(line, '\n');
-        if (next)
-            *next++ = '\0';
-        if (*line && load_module(folder, line) < 0)
-            return -1;
-    }
-    return 0;
+/* The modules come along: some are loaded on need. */
+static int keep_modules(void) {
+    static const char *const folders[] = {"/newroot/lib", "/newroot/lib/nestbox", "/newroot" MODULE_FOLDER};
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+        (void) mkdir(folders[i], 0755);
+    return mount(MODULE_FOLDER, "/newroot" MODULE_FOLDER, NULL, MS_BIND, NULL) < 0 ? complain(MODULE_FOLDER) : 0;
 }
 
 static int move_root(void) {
@@ -83,6 +65,8 @@ static int move_root(void) {
             return complain(target);
     }
     (void) mkdir("/newroot" BOOT_ROOTFS, 0755);
+    if (keep_modules() < 0)
+        return -1;
     if (chdir("/newroot") < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0)
         return complain("move to the new root");
     return 0;
@@ -141,7 +125,7 @@ int boot_machine(void) {
     for (int fd = open("/dev/console", O_RDWR); fd >= 0 && fd < STDERR_FILENO;)
         fd = dup(fd);
     if (mount_at("proc", "/proc", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL) < 0 ||
-        mount_at("sysfs", "/sys", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL) < 0 || load_modules() < 0 || move_root() < 0 ||
+        mount_at("sysfs", "/sys", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL) < 0 || module_load_all() < 0 || move_root() < 0 ||
         mount_at("cgroup2", BOOT_CGROUP, MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL) < 0)
         return -1;
     raise_loopback();

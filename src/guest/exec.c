@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "guest/terminal.h"
+#include "guest/volume.h"
 #include "guest/zygote.h"
 
 #include <nestbox/error.h>
@@ -508,7 +509,7 @@ static void on_limit(loop_timer *timer) {
 /* ----------------------------------------------------------------------------------------------------- the beginning */
 
 /* The child's ends go to create_fds, ours into the exec. 0, or -1 with errno. */
-static int make_streams(exec *e, bool has_stdin) {
+static int make_streams(exec *e, const msg_spawn *spawn) {
     int ends[2];
     if (e->tty) {
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
@@ -517,7 +518,7 @@ static int make_streams(exec *e, bool has_stdin) {
         e->create_fds[e->create_fd_count++] = ends[1];
         return fd_set_nonblock(e->console, true);
     }
-    if (has_stdin) {
+    if (spawn->spawn_flags & WIRE_SPAWN_STDIN) {
         if (pipe2(ends, O_CLOEXEC) < 0)
             return -1;
         e->create_fds[e->create_fd_count++] = ends[0];
@@ -526,10 +527,11 @@ static int make_streams(exec *e, bool has_stdin) {
         if (fd_set_nonblock(e->stdin_fd, true) < 0)
             return -1;
     } else {
-        int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        if (null < 0)
+        bool mounts = spawn->spawn_flags & WIRE_SPAWN_MOUNT;
+        int other = mounts ? volume_take_mount(e->agent, spawn->argv) : open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (other < 0)
             return -1;
-        e->create_fds[e->create_fd_count++] = null;
+        e->create_fds[e->create_fd_count++] = other;
     }
     for (size_t i = 0; i < 2; i++) {
         if (pipe2(ends, O_CLOEXEC) < 0)
@@ -544,7 +546,7 @@ static int make_streams(exec *e, bool has_stdin) {
 }
 
 /* Everything that CREATE takes along, in its order. 0, or -1 with errno. */
-static int make_create(exec *e, const uint8_t *bytes, size_t length, bool has_stdin) {
+static int make_create(exec *e, const uint8_t *bytes, size_t length, const msg_spawn *spawn) {
     int options = fd_sealed_memory("exec", bytes, length);
     if (options < 0)
         return -1;
@@ -559,7 +561,7 @@ static int make_create(exec *e, const uint8_t *bytes, size_t length, bool has_st
         e->create_fds[e->create_fd_count++] = copy;
     }
     e->create_flags = (uint8_t) ((e->tty ? WIRE_CREATE_TTY : 0) | (e->cgroup ? WIRE_CREATE_CGROUP : 0));
-    return make_streams(e, has_stdin);
+    return make_streams(e, spawn);
 }
 
 /* Posts CREATE and the signals that came before it could go. False: the zygote's socket is full; exec_retry_creates() comes back to it.
@@ -618,7 +620,7 @@ int exec_begin(agent *a, const uint8_t *bytes, size_t length) {
         tell_spawn_failed(a, spawn.exec_id, WIRE_STEP_AGENT, a->exec_count < AGENT_EXECS_MAX ? ENOMEM : EAGAIN);
         return 0;
     }
-    if (make_create(e, bytes, length, e->stdin_open) < 0 ||
+    if (make_create(e, bytes, length, &spawn) < 0 ||
         (e->console >= 0 && loop_fd_init(a->loop, &e->console_watcher, e->console, EPOLLIN, on_console, e) < 0)) {
         int error = errno;
         exec_free(e);

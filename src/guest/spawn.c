@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/size.h"
 #include "guest/copy.h"
+#include "guest/mount.h"
 #include "guest/passwd.h"
 #include "wire/message.h"
 #include "wire/rlimits.h"
@@ -253,9 +254,11 @@ _Noreturn void spawn_become(const spawn_descriptors *fds) {
     else
         connect_streams(fds->streams);
     set_oom_score(options.oom_score_adj);
-    if (options.spawn_flags & WIRE_SPAWN_COPY) {
+    if (options.spawn_flags & (WIRE_SPAWN_COPY | WIRE_SPAWN_MOUNT)) {
         (void) umask(0);
         (void) fd_close(report_fd); /* nothing of what follows can fail any more */
+        if (options.spawn_flags & WIRE_SPAWN_MOUNT)
+            mount_become(options.argv);
         copy_become(options.argv);
     }
     set_limits(options.limits);

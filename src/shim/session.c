@@ -17,6 +17,8 @@
 #include "base/id.h"
 #include "shim/client.h"
 #include "shim/outlet.h"
+#include "shim/volume.h"
+#include "wire/failure.h"
 
 #include <assert.h>
 #include <signal.h>
@@ -68,6 +70,11 @@ static session *find(shim *s, uint32_t exec_id) {
 
 static bool is_main(const session *x) {
     return x->exec_id == WIRE_MAIN_EXEC_ID;
+}
+
+/* One that mounts for the shim: nobody outside knows of it. */
+static bool is_mounter(const session *x) {
+    return x->spawn_flags & WIRE_SPAWN_MOUNT;
 }
 
 static uint32_t channel_of(const session *x, size_t stream) {
@@ -200,7 +207,7 @@ int session_spawned(shim *s, const msg_spawned *message) {
         return -NB_E_PROTOCOL;
     x->state = SESSION_RUNNING;
     x->pid = message->pid;
-    s->counted.execs++;
+    s->counted.execs += !is_mounter(x);
     x->started_at_ms = clock_wall_ms();
     msg_begun begun = {.exec_id = x->exec_id, .pid = x->pid, .id = wire_str(x->id)};
     if (asker(x))
@@ -212,11 +219,22 @@ int session_spawned(shim *s, const msg_spawned *message) {
     return 0;
 }
 
+static void mounter_failed(shim *s, const msg_spawn_failed *message) {
+    nb_error why;
+    (void) wire_spawn_failure(&(msg_spawn){.argv = {"mount", sizeof("mount")}}, message->step, message->error, &why);
+    volumes_mounter_ended(s, false, why.message, strlen(why.message));
+}
+
 int session_spawn_failed(shim *s, const msg_spawn_failed *message) {
     session *x = find(s, message->exec_id);
     if (!x || x->state != SESSION_BEGINNING)
         return -NB_E_PROTOCOL;
     bool was_main = is_main(x);
+    if (is_mounter(x)) {
+        session_free(x);
+        mounter_failed(s, message);
+        return 0;
+    }
     s->counted.exec_failures++;
     if (asker(x) && !was_main)
         link_send(client_link(asker(x)), wire_encode_spawn_failed, message);
@@ -325,6 +343,19 @@ static bool streams_have_ended(const session *x) {
     return x->out[0].ended && (x->out[1].ended || x->spawn_flags & WIRE_SPAWN_TTY);
 }
 
+static void end_mounter(session *x, const msg_exited *exited) {
+    shim *s = x->shim;
+    char text[NB_ERROR_MESSAGE_SIZE];
+    const buf *said = &x->out[1].queue;
+    size_t length = buf_length(said) < sizeof(text) ? buf_length(said) : sizeof(text);
+    memcpy(text, buf_bytes(said), length);
+    if (length == 0)
+        length = (size_t) snprintf(text, sizeof(text), "mount in the box: the mounter ended with status %d, signal %d", exited->code,
+                                   exited->signal);
+    session_free(x);
+    volumes_mounter_ended(s, exited->code == 0 && exited->signal == 0, text, length);
+}
+
 int session_exited(shim *s, const msg_exited *message) {
     session *x = find(s, message->exec_id);
     if (!x || x->state != SESSION_RUNNING || !streams_have_ended(x) || (is_main(x) && s->record.is.has_exit) || message->code < 0 ||
@@ -334,6 +365,8 @@ int session_exited(shim *s, const msg_exited *message) {
     exited.exit_flags &= WIRE_EXIT_OOM | WIRE_EXIT_TIMED_OUT; /* that the box was stopped is ours to say */
     if (is_main(x)) {
         shim_main_ended(s, &exited); /* its clients are told when the box has stopped */
+    } else if (is_mounter(x)) {
+        end_mounter(x, &exited);
     } else {
         end(x, &exited);
         forget_oldest(s);
@@ -440,7 +473,7 @@ int session_attach(shim *s, client *c, wire_bytes id, bool watch_only, nb_error 
 void session_list(shim *s, client *c) {
     uint32_t count = 0;
     for (session *x = s->sessions; x; x = x->next) {
-        if (is_main(x) || x->state != SESSION_RUNNING)
+        if (is_main(x) || is_mounter(x) || x->state != SESSION_RUNNING)
             continue;
         msg_exec_info info = info_of(x);
         link_send(client_link(c), wire_encode_exec_info, &info);

@@ -21,6 +21,7 @@
 #include "shim/client.h"
 #include "shim/session.h"
 #include "shim/stats.h"
+#include "shim/volume.h"
 #include "wire/failure.h"
 
 #include <assert.h>
@@ -37,6 +38,7 @@
 /* Bounds of the states that have none of their own. Generous: a loaded host without KVM is slow, and only a hang must end here. */
 #define LAUNCH_TIMEOUT_MS 30000
 #define BUILD_TIMEOUT_MS 60000
+#define MOUNT_TIMEOUT_MS 60000
 #define BEGIN_TIMEOUT_MS 60000
 #define KILLED_TIMEOUT_MS 5000
 #define CLOSE_TIMEOUT_MS 20000
@@ -55,9 +57,9 @@
 #define LOG_MAX_BYTES ((off_t) 1 << 20)
 
 static const char *const state_names[] = {
-    [SHIM_LAUNCHING] = "launching", [SHIM_BOOTING] = "booting", [SHIM_BUILDING] = "building",
-    [SHIM_BEGINNING] = "beginning", [SHIM_RUNNING] = "running", [SHIM_ENDING] = "ending",
-    [SHIM_CLOSING] = "closing",     [SHIM_HALTING] = "halting", [SHIM_OVER] = "over",
+    [SHIM_LAUNCHING] = "launching", [SHIM_BOOTING] = "booting", [SHIM_BUILDING] = "building", [SHIM_MOUNTING] = "mounting",
+    [SHIM_BEGINNING] = "beginning", [SHIM_RUNNING] = "running", [SHIM_ENDING] = "ending",     [SHIM_CLOSING] = "closing",
+    [SHIM_HALTING] = "halting",     [SHIM_OVER] = "over",
 };
 static_assert(sizeof(state_names) / sizeof(state_names[0]) == SHIM_STATE_COUNT, "every state has a name");
 
@@ -65,7 +67,8 @@ static_assert(sizeof(state_names) / sizeof(state_names[0]) == SHIM_STATE_COUNT, 
 static const uint16_t moves[SHIM_STATE_COUNT] = {
     [SHIM_LAUNCHING] = TO(SHIM_BOOTING) | TO(SHIM_HALTING) | TO(SHIM_OVER),
     [SHIM_BOOTING] = TO(SHIM_BUILDING) | TO(SHIM_HALTING) | TO(SHIM_OVER),
-    [SHIM_BUILDING] = TO(SHIM_BEGINNING) | TO(SHIM_RUNNING) | TO(SHIM_HALTING) | TO(SHIM_OVER),
+    [SHIM_BUILDING] = TO(SHIM_MOUNTING) | TO(SHIM_HALTING) | TO(SHIM_OVER),
+    [SHIM_MOUNTING] = TO(SHIM_BEGINNING) | TO(SHIM_RUNNING) | TO(SHIM_HALTING) | TO(SHIM_OVER),
     [SHIM_BEGINNING] = TO(SHIM_RUNNING) | TO(SHIM_CLOSING) | TO(SHIM_HALTING) | TO(SHIM_OVER),
     [SHIM_RUNNING] = TO(SHIM_ENDING) | TO(SHIM_CLOSING) | TO(SHIM_HALTING) | TO(SHIM_OVER),
     [SHIM_ENDING] = TO(SHIM_CLOSING) | TO(SHIM_HALTING) | TO(SHIM_OVER),
@@ -159,6 +162,7 @@ static void conclude(shim *s) {
     if (!failed && s->failure)
         s->record.is.cause = NB_END_CRASH;
     client_listen_done(s);
+    volumes_done(s);
     piece_log_done(&s->main_log);
     if (s->orders.launch.launch_flags & WIRE_LAUNCH_REMOVE && !failed)
         (void) unlinkat(s->folder, DISK_FILE, 0); /* the largest part; the library takes the rest when it takes the record */
@@ -266,6 +270,9 @@ static void on_step_timeout(loop_timer *timer) {
         break;
     case SHIM_BUILDING:
         fail_with_console(s, NB_E_TIMEOUT, "build the container: the guest did not answer in time");
+        break;
+    case SHIM_MOUNTING:
+        fail_with_console(s, NB_E_TIMEOUT, "mount the volumes: the guest did not answer in time");
         break;
     case SHIM_BEGINNING:
         fail_with_console(s, NB_E_TIMEOUT, "start the main command: the guest did not answer in time");
@@ -381,6 +388,11 @@ static void begin_main(shim *s) {
         shim_fail(s, why.code, why.message);
 }
 
+void shim_mounted(shim *s) {
+    s->record.is.container_us = take_step_us(s);
+    begin_main(s);
+}
+
 static int handle_setup_failed(shim *s, const uint8_t *bytes, size_t length) {
     msg_setup_failed failed;
     if (wire_decode_setup_failed(bytes, length, &failed) < 0)
@@ -403,8 +415,9 @@ static int on_agent_message(link_end *end, uint16_t id, const uint8_t *bytes, si
     case id_of_msg_setup_done:
         if (s->state != SHIM_BUILDING)
             return -NB_E_PROTOCOL;
-        s->record.is.container_us = take_step_us(s);
-        begin_main(s);
+        set_state(s, SHIM_MOUNTING);
+        loop_timer_start(&s->step_timer, MOUNT_TIMEOUT_MS);
+        volumes_mount(s);
         return 0;
     case id_of_msg_setup_failed:
         return s->state == SHIM_BUILDING ? handle_setup_failed(s, bytes, length) : -NB_E_PROTOCOL;
@@ -457,15 +470,17 @@ static void on_agent_greeted(link_end *end) {
 }
 
 static int on_agent_data(link_end *end, uint32_t channel, const uint8_t *bytes, size_t length) {
-    return session_output(end->user, channel, bytes, length);
+    return volume_has_channel(channel) ? volume_request(end->user, channel, bytes, length)
+                                       : session_output(end->user, channel, bytes, length);
 }
 
 static int on_agent_credit(link_end *end, uint32_t channel, uint32_t credit) {
-    return session_agent_credit(end->user, channel, credit);
+    return volume_has_channel(channel) ? volume_agent_credit(end->user, channel, credit) : session_agent_credit(end->user, channel, credit);
 }
 
 static void on_agent_room(link_end *end) {
     session_agent_has_room(end->user);
+    volumes_agent_has_room(end->user);
 }
 
 static void on_agent_closed(link_end *end, const char *why) {
@@ -568,12 +583,12 @@ static int launch_machine(shim *s, nb_error *err) {
     else if ((disk = open_box_file(s, DISK_FILE, 0, err)) < 0)
         result = -err->code;
     else if (is_visit(s))
-        result = start_machine(s, &strings, disk, err);
+        result = volumes_start(s, err) < 0 ? -err->code : start_machine(s, &strings, disk, err);
     else if (piece_log_begin(&s->main_log, s->folder, MAIN_LOG_FILE, MAIN_LOG_MAX_BYTES) < 0)
         result = nb_fail(err, nb_code_of_errno(errno), errno, "write '%s' in the box's folder", MAIN_LOG_FILE);
     else if (piece_log_begin(&s->exec_log, s->folder, EXEC_LOG_FILE, EXEC_LOG_MAX_BYTES) < 0)
         result = nb_fail(err, nb_code_of_errno(errno), errno, "write '%s' in the box's folder", EXEC_LOG_FILE);
-    else
+    else if ((result = volumes_start(s, err)) == 0)
         result = start_machine(s, &strings, disk, err);
     (void) fd_close(disk);
     (void) snprintf(s->record.accelerator, sizeof(s->record.accelerator), "%s", strings.accelerator ? strings.accelerator : "");

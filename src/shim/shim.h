@@ -19,10 +19,12 @@
 
 typedef struct client client;
 typedef struct session session;
+typedef struct volume volume;
 
 /* LAUNCHING  QEMU starts; valid: machine. leaves by: on_running -> BOOTING
  * BOOTING    the guest's kernel and agent start. leaves by: the agent's HELLO -> BUILDING
- * BUILDING   SETUP was sent. leaves by: SETUP_DONE -> BEGINNING, or RUNNING without a main command
+ * BUILDING   SETUP was sent. leaves by: SETUP_DONE -> MOUNTING
+ * MOUNTING   volumes and the like are mounted, where there are any. leaves by: the last of them -> BEGINNING, or RUNNING without a main command
  * BEGINNING  the main command was sent. leaves by: SPAWNED -> RUNNING
  * RUNNING    execs are taken
  * ENDING     main command and execs were asked to end, or killed. leaves by: the main command's EXITED, the last exec's where there is no
@@ -35,6 +37,7 @@ typedef enum shim_state {
     SHIM_LAUNCHING,
     SHIM_BOOTING,
     SHIM_BUILDING,
+    SHIM_MOUNTING,
     SHIM_BEGINNING,
     SHIM_RUNNING,
     SHIM_ENDING,
@@ -78,6 +81,7 @@ typedef struct shim {
     size_t kept_output_bytes; /* of execs that nobody is attached to */
     msg_counted counted;      /* what stats.c adds to */
     bool measuring;           /* the agent was asked */
+    volume *volumes;
     uint32_t next_exec_id;
     loop_fd server_watcher;
     loop_timer server_timer; /* descriptors were out: when box.sock is looked at again */
@@ -95,6 +99,9 @@ int shim_launch(shim *s, client *launcher, const uint8_t *bytes, size_t length, 
  *
  * @grace_ms  between the stop signal and the kill */
 void shim_stop(shim *s, uint8_t cause, uint32_t grace_ms);
+
+/* Everything is mounted that was to be. */
+void shim_mounted(shim *s);
 
 /* The main command has ended; its session calls this once its output has been passed on. */
 void shim_main_ended(shim *s, const msg_exited *exited);

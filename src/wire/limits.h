@@ -58,8 +58,17 @@
 #define WIRE_OOM_SCORE_ADJ_MAX 1000
 
 #define WIRE_MAIN_EXEC_ID 1u
-/* Two bits of a channel number name the stream. */
-#define WIRE_EXEC_ID_MAX (UINT32_MAX >> 2)
+/* Volumes at once. */
+#define WIRE_VOLUMES_MAX 256u
+/* Two bits of a channel number name the stream, and the highest exec ids are those of volumes' channels. */
+#define WIRE_EXEC_ID_MAX ((UINT32_MAX >> 2) - WIRE_VOLUMES_MAX)
+#define WIRE_VOLUME_EXEC_ID(volume_id) (WIRE_EXEC_ID_MAX + 1u + (volume_id))
+/* What a box's volumes are told by: a source and a target each, and a few words. */
+#define WIRE_MOUNTS_MAX_BYTES (WIRE_VOLUMES_MAX * 2u * (4096u + 64u))
+/* A message of a volume's file system: 112 KiB of a file and what its kernel says with them. Below half a window, so that a sender who waits
+ * until it may send one whole never waits for ever. */
+#define WIRE_VOLUME_DATA_MAX_BYTES (112u << 10)
+#define WIRE_VOLUME_MESSAGE_MAX_BYTES (WIRE_VOLUME_DATA_MAX_BYTES + 4096u)
 
 enum { WIRE_STREAM_STDIN = 1, WIRE_STREAM_STDOUT = 2, WIRE_STREAM_STDERR = 3 };
 
@@ -74,6 +83,12 @@ enum {
     WIRE_SPAWN_NO_NEW_PRIVILEGES = 1 << 3,
     WIRE_SPAWN_DETACHED = 1 << 4, /* its client does not want its streams, only its end */
     WIRE_SPAWN_COPY = 1 << 5,     /* no program: argv is an order to copy an archive in from stdin, or out to stdout */
+    WIRE_SPAWN_MOUNT = 1 << 6,    /* no program: argv is an order to mount, wire/mount-order.h; the shim's alone */
+};
+
+enum {
+    WIRE_VOLUME_FILE = 1 << 0, /* its root is a file */
+    WIRE_VOLUME_READ_ONLY = 1 << 1,
 };
 
 enum {

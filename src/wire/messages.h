@@ -87,12 +87,17 @@ enum wire_direction {
 #define WIRE_SIGNAL(F) F(u32, exec_id, 0) F(u8, signal, 0) F(u8, whole_tree, 0)
 #define WIRE_RESIZE(F) F(u32, exec_id, 0) F(u16, columns, 0) F(u16, rows, 0)
 
+/* A file system that the host serves: opened, and ready for the SPAWN that mounts it. The messages of its kernel, FUSE's, then are the streams of
+ * the channel WIRE_VOLUME_EXEC_ID(volume_id): requests on stdout's, answers on stdin's. volume_flags: WIRE_VOLUME_... */
+#define WIRE_VOLUME(F) F(u32, volume_id, 0) F(u8, volume_flags, 0)
+
 /* Kill what is left, sync, unmount, power off. */
 #define WIRE_SHUTDOWN(F) F(u8, reserved, 0)
 /* The last word of a guest: its disk is unmounted (error 0) or could not be. */
 #define WIRE_GOODBYE(F) F(i32, error, 0)
 
-/* All that a shim needs to run its box; on the connection it was born with. launch_flags: WIRE_LAUNCH_... */
+/* All that a shim needs to run its box; on the connection it was born with. launch_flags: WIRE_LAUNCH_... files: the program that serves volumes;
+ * mounts: four words each, wire/mount-order.h. */
 #define WIRE_LAUNCH(F)                       \
     F(str, box_id, WIRE_NAME_MAX_BYTES)      \
     F(str, qemu, WIRE_PATH_MAX_BYTES)        \
@@ -101,6 +106,8 @@ enum wire_direction {
     F(str, modules, WIRE_PATH_MAX_BYTES)     \
     F(str, agent, WIRE_PATH_MAX_BYTES)       \
     F(str, base_disk, WIRE_PATH_MAX_BYTES)   \
+    F(str, files, WIRE_PATH_MAX_BYTES)       \
+    F(strv, mounts, WIRE_MOUNTS_MAX_BYTES)   \
     F(u64, memory_bytes, 0)                  \
     F(u32, cpus, 0)                          \
     F(u32, pids_max, 0)                      \
@@ -345,6 +352,7 @@ enum wire_direction {
     M(msg_goodbye, wire_encode_goodbye, wire_decode_goodbye, 12, "GOODBYE", TO_HOST, WIRE_GOODBYE)                                     \
     M(msg_measure, wire_encode_measure, wire_decode_measure, 13, "MEASURE", TO_GUEST, WIRE_MEASURE)                                    \
     M(msg_measured, wire_encode_measured, wire_decode_measured, 14, "MEASURED", TO_HOST, WIRE_MEASURED)                                \
+    M(msg_volume, wire_encode_volume, wire_decode_volume, 15, "VOLUME", TO_GUEST, WIRE_VOLUME)                                         \
     M(msg_launch, wire_encode_launch, wire_decode_launch, 20, "LAUNCH", TO_SHIM, WIRE_LAUNCH)                                          \
     M(msg_launched, wire_encode_launched, wire_decode_launched, 21, "LAUNCHED", TO_CLIENT, WIRE_LAUNCHED)                              \
     M(msg_failed, wire_encode_failed, wire_decode_failed, 22, "FAILED", TO_CLIENT | TO_OWNER, WIRE_FAILED)                             \
