@@ -122,10 +122,11 @@ typedef struct nb_usage {
 } nb_usage;
 
 typedef struct nb_disk_usage {
-    nb_usage images; /* their base disks */
-    nb_usage boxes;  /* their disks and logs */
-    nb_usage blobs;  /* what registries sent; removed with the last image that has it */
-    nb_usage cache;  /* this version's helper programs, and other versions' */
+    nb_usage images;  /* their base disks */
+    nb_usage boxes;   /* their disks and logs */
+    nb_usage blobs;   /* what registries sent; removed with the last image that has it */
+    nb_usage volumes; /* named ones; active: a box mounts it */
+    nb_usage cache;   /* this version's helper programs, and other versions' */
 } nb_disk_usage;
 
 /* What the home takes on its file system. Looks at every file of it, so it takes a moment. */
@@ -249,6 +250,61 @@ NB_API int nb_image_save(nb_runtime *runtime, const char *name_or_id, int fd, nb
 /* Removes an image's name and, with its last name, its base disk. -NB_E_INVALID_STATE while a box is made from it. */
 NB_API int nb_image_remove(nb_runtime *runtime, const char *name_or_id, nb_error *err);
 
+/* ------------------------------------------------------------------------------------------------------------ volumes */
+
+/* What is mounted in a box beside its disk. */
+typedef enum nb_mount_kind {
+    NB_MOUNT_BIND = 0,   /* a folder or a regular file of the host: both sides see each other's changes */
+    NB_MOUNT_VOLUME = 1, /* a named volume: a folder in the home, made where it does not exist, that outlives boxes */
+    NB_MOUNT_TMPFS = 2,  /* memory of the box, empty at each start */
+} nb_mount_kind;
+
+typedef struct nb_mount {
+    nb_mount_kind kind;
+    const char *source; /* BIND: an absolute path; VOLUME: a name, as of a box; TMPFS: NULL */
+    const char
+        *target;    /* an absolute path in the box, made where it does not exist; not "/", nor within /proc, /sys or /dev but /dev/shm */
+    bool read_only; /* of a bind or a volume the host refuses every change, whatever the guest does */
+    const char
+        *options; /* TMPFS: NULL, or words with commas between: "size=64m", "mode=1777", "uid=", "gid=", "nr_inodes=", and "exec", "suid",
+                            "dev", without which it is mounted noexec, nosuid and nodev. Otherwise NULL */
+} nb_mount;
+
+typedef struct nb_mounts {
+    const nb_mount *items;
+    size_t count;
+} nb_mounts;
+
+#define NB_MOUNTS_MAX 256
+
+typedef struct nb_volume_info {
+    const char *name;
+    const char *path; /* of its folder on the host */
+    uint64_t created_at_ms;
+    size_t boxes; /* that mount it, running or not */
+} nb_volume_info;
+
+typedef struct nb_volume_list {
+    const nb_volume_info *items; /* by name */
+    size_t count;
+} nb_volume_list;
+
+/* Makes a named volume; one that is there is left as it is.
+ *
+ * @name  [A-Za-z0-9][A-Za-z0-9_.-]{0,127}
+ * Errors: -NB_E_INVALID, -NB_E_STORAGE. Free the result with nb_volume_free(). */
+NB_API int nb_volume_create(nb_runtime *runtime, const char *name, nb_volume_info **ret_volume, nb_error *err);
+
+/* -NB_E_NOT_FOUND. */
+NB_API int nb_volume_inspect(nb_runtime *runtime, const char *name, nb_volume_info **ret_volume, nb_error *err);
+NB_API void nb_volume_free(nb_volume_info *volume);
+
+NB_API int nb_volume_list_get(nb_runtime *runtime, nb_volume_list **ret_list, nb_error *err);
+NB_API void nb_volume_list_free(nb_volume_list *list);
+
+/* Removes a volume with all that is in it. -NB_E_INVALID_STATE while a box mounts it, running or not; -NB_E_NOT_FOUND. */
+NB_API int nb_volume_remove(nb_runtime *runtime, const char *name, nb_error *err);
+
 /* -------------------------------------------------------------------------------------------------------------- boxes */
 
 /* "running"; "unknown" for what is none. Static. */
@@ -300,14 +356,15 @@ typedef struct nb_box_options {
     bool no_new_privileges;
     nb_pull_policy pull;  /* of an image that a registry has */
     const char *platform; /* as nb_image_pull() takes it; one that is not this host's is refused, for now */
+    nb_mounts mounts;     /* at most NB_MOUNTS_MAX; one whose target lies within another's is mounted after that */
 } nb_box_options;
 #define NB_BOX_OPTIONS_INIT \
     { .size = sizeof(nb_box_options) }
 
 /* Makes a box: prepares its image, a disk over the image's base disk, a record. Nothing runs. Blocks while the image is prepared.
  *
- * Errors: those of nb_image_prepare(); -NB_E_INVALID (an option, naming it and its range; no command given and none in the image),
- * -NB_E_ALREADY_EXISTS (the name), -NB_E_STORAGE. Free the handle with nb_box_free(), which leaves the box as it is. */
+ * Errors: those of nb_image_prepare(); -NB_E_INVALID (an option, naming it and its range; no command given and none in the image; a mount's
+ * source that is neither a folder nor a regular file), -NB_E_NOT_FOUND (a mount's source), -NB_E_ALREADY_EXISTS (the name), -NB_E_STORAGE. Free the handle with nb_box_free(), which leaves the box as it is. */
 NB_API int nb_box_create(nb_runtime *runtime, const nb_box_options *options, nb_box **ret_box, nb_error *err);
 
 /* Finds a box by its name, its id, or an unambiguous prefix of its id. -NB_E_NOT_FOUND, or -NB_E_INVALID when several begin so. */
@@ -342,6 +399,7 @@ typedef struct nb_start_options {
     bool visit; /* without the main command, for copies and execs in a box that does not run. It leaves no trace of its own: meanwhile
                                the box counts as starting, and who starts it waits; after nb_box_stop() it is what it was before. It ends
                                with this program at the latest. -NB_E_INVALID_STATE: the box runs, and is left as it is */
+    bool bare;  /* of a visit: nothing is mounted but the box's disk; what is no longer on the host then does not matter */
 } nb_start_options;
 #define NB_START_OPTIONS_INIT \
     { .size = sizeof(nb_start_options) }
@@ -402,6 +460,7 @@ typedef struct nb_box_info {
     uint32_t cpus, pids_max, stop_timeout_ms;
     bool tty, open_stdin, detach, auto_remove, init, keep, no_new_privileges;
     nb_strings cap_add, cap_drop, ulimits;
+    nb_mounts mounts;        /* of a named volume the source is its name */
     uint64_t timeout_ms;     /* 0: none */
     const char *accelerator; /* of the last start, "" before the first */
     nb_timing timing;        /* of the last start */

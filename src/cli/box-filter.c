@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define FILTER_FORM "name=PART, status=STATE, label=KEY or label=KEY=VALUE"
+#define FILTER_FORM "name=PART, status=STATE, label=KEY, label=KEY=VALUE or volume=NAME-OR-PATH"
 
 /* What follows "KEY=" in @filter, or NULL when its key is another. */
 static const char *value_of(const char *filter, const char *key) {
@@ -40,7 +40,7 @@ int box_filter_check(const opt_list *filters, nb_error *err) {
         nb_box_state state;
         if (status && !find_state(status, &state))
             return nb_fail(err, NB_E_INVALID, 0, "--filter '%s': want created, starting, running, stopping, stopped or failed", filter);
-        if (!status && !value_of(filter, "name") && !value_of(filter, "label"))
+        if (!status && !value_of(filter, "name") && !value_of(filter, "label") && !value_of(filter, "volume"))
             return nb_fail(err, NB_E_INVALID, 0, "--filter '%s': want " FILTER_FORM, filter);
     }
     return 0;
@@ -65,6 +65,16 @@ static bool has_label(const nb_box_info *box, const char *wanted) {
     return false;
 }
 
+/* By what is mounted, or where. */
+static bool has_mount(const nb_box_info *box, const char *wanted) {
+    for (size_t i = 0; i < box->mounts.count; i++) {
+        const nb_mount *mount = &box->mounts.items[i];
+        if (strcmp(mount->target, wanted) == 0 || (mount->source && strcmp(mount->source, wanted) == 0))
+            return true;
+    }
+    return false;
+}
+
 bool box_filter_matches(const opt_list *filters, const nb_box_info *box) {
     bool name_asked = false, name_fits = false, status_asked = false, status_fits = false;
     for (size_t i = 0; i < filters->count; i++) {
@@ -72,7 +82,8 @@ bool box_filter_matches(const opt_list *filters, const nb_box_info *box) {
         const char *status = value_of(filters->items[i], "status");
         const char *label = value_of(filters->items[i], "label");
         nb_box_state state = NB_BOX_CREATED;
-        if (label && !has_label(box, label))
+        const char *volume = value_of(filters->items[i], "volume");
+        if ((label && !has_label(box, label)) || (volume && !has_mount(box, volume)))
             return false;
         name_asked = name_asked || name;
         name_fits = name_fits || (name && strstr(box->name, name));

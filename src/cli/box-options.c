@@ -9,6 +9,7 @@
 #include "base/size.h"
 #include "base/strv.h"
 #include "cli/environment.h"
+#include "cli/mounts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,7 @@ static int create(cli *c, const box_arguments *box, nb_box_options *options, int
 
 int box_create(cli *c, const box_arguments *box, bool detach, int argc, char **argv, nb_box **ret_box, nb_error *err) {
     CLEANUP(buf_done) buf environment, labels;
+    CLEANUP(mount_list_done) mount_list mounts = {0};
     CLEANUP(cleanup_free) char **variables = NULL, **label_strings = NULL;
     buf_init(&environment, ENVIRONMENT_MAX_BYTES);
     buf_init(&labels, LABELS_MAX_BYTES);
@@ -104,6 +106,8 @@ int box_create(cli *c, const box_arguments *box, bool detach, int argc, char **a
                                 &environment, err);
     if (r == 0)
         r = collect_labels(&box->labels, &labels, err);
+    if (r == 0)
+        r = mounts_collect(&box->volumes, &box->tmpfs, &mounts, err);
     if (r < 0)
         return r;
     variables = strv_pointers(strv_of(&environment));
@@ -112,6 +116,7 @@ int box_create(cli *c, const box_arguments *box, bool detach, int argc, char **a
         return nb_fail_oom(err);
     nb_box_options options = NB_BOX_OPTIONS_INIT;
     options.detach = detach;
+    options.mounts = (nb_mounts){mounts.items, mounts.count};
     options.environment = (nb_strings){(const char *const *) variables, strv_count(strv_of(&environment))};
     options.labels = (nb_strings){(const char *const *) label_strings, strv_count(strv_of(&labels))};
     r = create(c, box, &options, argc, argv, ret_box, err);

@@ -10,7 +10,7 @@
 
 typedef struct box_arguments {
     const char *name, *working_directory, *user, *entrypoint, *hostname, *stop_signal, *pull, *platform, *network;
-    opt_list environment, environment_files, labels, cap_add, cap_drop, security_options, ulimits;
+    opt_list environment, environment_files, labels, cap_add, cap_drop, security_options, ulimits, volumes, tmpfs;
     uint64_t memory_bytes, disk_bytes;
     uint32_t cpus, pids_max;
     int64_t stop_timeout_ms, boot_timeout_ms, timeout_ms;
@@ -39,17 +39,19 @@ typedef struct box_arguments {
         OPT_DURATION('\0', "stop-timeout", args, box.stop_timeout_ms, 1, UINT32_MAX, "10s", "how long stop waits before it kills"),       \
         OPT_DURATION('\0', "boot-timeout", args, box.boot_timeout_ms, 1, UINT32_MAX, "1m", "how long the machine may take to boot"),      \
         OPT_DURATION('\0', "timeout", args, box.timeout_ms, 1, INT64_MAX, NULL, "then TERM, 2 s later KILL, and status 124"),             \
+        OPT_LIST('v', "volume", args, box.volumes, "SRC:DST[:ro]", "mount a folder or file of the host, or a named volume"),              \
+        OPT_LIST('\0', "tmpfs", args, box.tmpfs, "PATH[:OPTIONS]", "mount a file system in memory: size=64m,mode=1777,exec,..."),         \
         OPT_LIST('\0', "cap-add", args, box.cap_add, "CAPABILITY", "give a capability, or ALL"),                                          \
         OPT_LIST('\0', "cap-drop", args, box.cap_drop, "CAPABILITY", "take a capability away, or ALL"),                                   \
         OPT_LIST('\0', "security-opt", args, box.security_options, "OPTION", "no-new-privileges[=true|false]"),                           \
         OPT_LIST('\0', "ulimit", args, box.ulimits, "NAME=SOFT[:HARD]", "set a resource limit"),                                          \
         OPT_CHOICE('\0', "pull", args, box.pull, "missing|always|never", "missing", "when to ask the registry"),                          \
         OPT_CHOICE('\0', "network", args, box.network, "none|full|allow", "none", "network of the box"),                                  \
-        OPT_FLAG('q', "quiet", args, box.quiet, "show no progress"), OPT_UNSUPPORTED('v', "volume", "SRC:DST"),                           \
-        OPT_UNSUPPORTED('p', "publish", "HOST:BOX"), OPT_UNSUPPORTED('P', "publish-all", NULL),                                           \
+        OPT_FLAG('q', "quiet", args, box.quiet, "show no progress"), OPT_UNSUPPORTED('p', "publish", "HOST:BOX"),                         \
+        OPT_UNSUPPORTED('P', "publish-all", NULL),                                                                                        \
         OPT_STRING('\0', "platform", args, box.platform, "OS/ARCH[/VARIANT]", NULL,                                                       \
                    "the image's variety; for now it must be this host's"),                                                                \
-        OPT_UNSUPPORTED('\0', "tmpfs", "PATH"), OPT_UNSUPPORTED('\0', "allow", "RULE"), OPT_UNSUPPORTED('\0', "dns", "ADDRESS"),          \
+        OPT_UNSUPPORTED('\0', "allow", "RULE"), OPT_UNSUPPORTED('\0', "dns", "ADDRESS"),                                                  \
         OPT_UNSUPPORTED('\0', "add-host", "NAME:ADDRESS"), OPT_UNSUPPORTED('\0', "restart", "POLICY"),                                    \
         OPT_UNSUPPORTED('\0', "health-cmd", "COMMAND"), OPT_UNSUPPORTED('\0', "health-interval", "DURATION"),                             \
         OPT_UNSUPPORTED('\0', "health-timeout", "DURATION"), OPT_UNSUPPORTED('\0', "health-retries", "N"),                                \

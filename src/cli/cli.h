@@ -70,6 +70,14 @@ static inline void cleanup_image(nb_image_info **image) {
     if (*image)
         nb_image_free(*image);
 }
+static inline void cleanup_volume(nb_volume_info **volume) {
+    nb_volume_free(*volume);
+}
+
+static inline void cleanup_volume_list(nb_volume_list **list) {
+    nb_volume_list_free(*list);
+}
+
 static inline void cleanup_image_list(nb_image_list **list) {
     if (*list)
         nb_image_list_free(*list);

@@ -158,6 +158,34 @@ static void add_settings(json_builder *b, const nb_box_info *box) {
     add(b, "timeout_ms", box->timeout_ms ? json_integer((json_int_t) box->timeout_ms) : json_null());
 }
 
+static json_t *json_of_mounts(const nb_mounts *mounts) {
+    static const char *const kinds[] = {[NB_MOUNT_BIND] = "bind", [NB_MOUNT_VOLUME] = "volume", [NB_MOUNT_TMPFS] = "tmpfs"};
+    json_t *array = json_array();
+    for (size_t i = 0; array && i < mounts->count; i++) {
+        const nb_mount *mount = &mounts->items[i];
+        json_builder b = begin();
+        add_string(&b, "type", kinds[mount->kind]);
+        add_string(&b, "source", mount->source);
+        add_string(&b, "target", mount->target);
+        add_bool(&b, "read_only", mount->read_only);
+        add_string(&b, "options", mount->options);
+        if (json_array_append_new(array, end(&b)) < 0) {
+            json_decref(array);
+            array = NULL;
+        }
+    }
+    return array;
+}
+
+json_t *json_of_volume(const nb_volume_info *volume) {
+    json_builder b = begin();
+    add_string(&b, "name", volume->name);
+    add_string(&b, "path", volume->path);
+    add_time(&b, "created_at", volume->created_at_ms);
+    add_count(&b, "boxes", volume->boxes);
+    return end(&b);
+}
+
 json_t *json_of_box(const nb_box_info *box) {
     json_builder b = begin();
     add_string(&b, "id", box->id);
@@ -166,6 +194,7 @@ json_t *json_of_box(const nb_box_info *box) {
     add_string(&b, "image_id", box->image_id);
     add_state(&b, box);
     add_settings(&b, box);
+    add(&b, "mounts", json_of_mounts(&box->mounts));
     add_string(&b, "accelerator", box->accelerator);
     add(&b, "timing", box->timing.total_us ? json_of_timing(&box->timing) : json_null());
     return end(&b);
@@ -279,6 +308,7 @@ json_t *json_of_disk_usage(const nb_disk_usage *usage) {
     add(&b, "images", json_of_usage(&usage->images));
     add(&b, "boxes", json_of_usage(&usage->boxes));
     add(&b, "blobs", json_of_usage(&usage->blobs));
+    add(&b, "volumes", json_of_usage(&usage->volumes));
     add(&b, "cache", json_of_usage(&usage->cache));
     return end(&b);
 }

@@ -18,6 +18,7 @@
 #include "machine/qcow2.h"
 #include "runtime/image-config.h"
 #include "runtime/image.h"
+#include "runtime/mount.h"
 #include "runtime/options.h"
 #include "runtime/privileges.h"
 #include "wire/limits.h"
@@ -113,7 +114,7 @@ static int merge_labels(const nb_box_options *o, const image_record *image, buf 
 
 /* What a box's record points to. */
 typedef struct box_lists {
-    buf argv, env, labels, cap_add, cap_drop, ulimits;
+    buf argv, env, labels, cap_add, cap_drop, ulimits, mounts;
 } box_lists;
 
 static void box_lists_init(box_lists *l) {
@@ -123,6 +124,7 @@ static void box_lists_init(box_lists *l) {
     buf_init(&l->cap_add, OPTIONS_LIST_MAX_BYTES);
     buf_init(&l->cap_drop, OPTIONS_LIST_MAX_BYTES);
     buf_init(&l->ulimits, OPTIONS_LIST_MAX_BYTES);
+    buf_init(&l->mounts, MOUNTS_MAX_BYTES);
 }
 
 static void box_lists_done(box_lists *l) {
@@ -132,6 +134,7 @@ static void box_lists_done(box_lists *l) {
     buf_done(&l->cap_add);
     buf_done(&l->cap_drop);
     buf_done(&l->ulimits);
+    buf_done(&l->mounts);
 }
 
 /* Kept as they were given; that they can be used is found out now. */
@@ -154,6 +157,8 @@ static int fill_lists(const nb_box_options *o, const image_record *image, const 
         result = merge_environment(o, image, hostname, &lists->env, err);
     if (result == 0)
         result = merge_labels(o, image, &lists->labels, err);
+    if (result == 0)
+        result = mounts_keep(&o->mounts, &lists->mounts, err);
     return result == 0 ? keep_privileges(o, lists, err) : result;
 }
 
@@ -177,6 +182,7 @@ static int merge(const nb_box_options *o, const image_record *image, const char 
         .cap_add = strv_of(&lists->cap_add),
         .cap_drop = strv_of(&lists->cap_drop),
         .ulimits = strv_of(&lists->ulimits),
+        .mounts = strv_of(&lists->mounts),
         .cwd = o->working_directory ? o->working_directory
                : image->cwd[0]      ? image->cwd
                                     : "/",
@@ -235,6 +241,17 @@ static int make_folder(const nb_runtime *rt, const char *temporary, const box_re
     return result < 0 ? result : take_fd(&lock);
 }
 
+/* A named volume must not be on its way out meanwhile (volume.c). */
+static int record(nb_runtime *rt, const box_record *box, nb_error *err) {
+    CLEANUP(cleanup_fd) int lock = -1;
+    if (mounts_name_volumes(box->mounts)) {
+        lock = home_lock(rt, err);
+        if (lock < 0)
+            return lock;
+    }
+    return store_add_box(rt->store, box, err);
+}
+
 static int create(nb_runtime *rt, const box_record *box, nb_error *err) {
     char temporary[sizeof(BOX_TEMPORARY_PREFIX) + ID_SIZE];
     (void) snprintf(temporary, sizeof(temporary), BOX_TEMPORARY_PREFIX "%s", box->id);
@@ -245,7 +262,7 @@ static int create(nb_runtime *rt, const box_record *box, nb_error *err) {
                      ? nb_fail(err, nb_code_of_errno(errno), errno, "name the box's folder in '%s/" HOME_BOXES "'", rt->home)
                      : 0;
     if (result == 0)
-        result = store_add_box(rt->store, box, err);
+        result = record(rt, box, err);
     if (result < 0) {
         (void) file_remove_tree(rt->boxes, temporary);
         (void) file_remove_tree(rt->boxes, box->id);

@@ -22,6 +22,7 @@
 #include "runtime/exec.h"
 #include "runtime/image.h"
 #include "runtime/launch.h"
+#include "runtime/mount.h"
 #include "runtime/options.h"
 #include "runtime/privileges.h"
 
@@ -45,7 +46,8 @@
 /* What a start needs beside the box's own record; every path is the start's. */
 typedef struct start_parts {
     guest_bundle bundle;
-    char *qemu, *agent, *base_disk, *cache_path;
+    char *qemu, *agent, *files, *base_disk, *cache_path;
+    buf mounts;
     accel_choice accel;
     int shim; /* the program, verified */
 } start_parts;
@@ -54,13 +56,28 @@ static void start_parts_done(start_parts *parts) {
     guest_bundle_done(&parts->bundle);
     free(parts->qemu);
     free(parts->agent);
+    free(parts->files);
+    buf_done(&parts->mounts);
     free(parts->base_disk);
     free(parts->cache_path);
     parts->shim = fd_close(parts->shim);
 }
 
-static int find_parts(nb_runtime *rt, const box_record *box, start_parts *parts, nb_error *err) {
+/* What is mounted, and the program that serves it, where it is needed. */
+static int find_mounts(nb_runtime *rt, const box_record *box, start_parts *parts, nb_error *err) {
+    int result = mounts_order(rt, box->mounts, &parts->mounts, err);
+    if (result < 0 || box->mounts.bytes == 0)
+        return result;
+    int files = embedded_open(&embedded_files, rt->cache, parts->cache_path, &rt->log, &parts->files, err);
+    if (files < 0)
+        return files;
+    (void) fd_close(files);
+    return 0;
+}
+
+static int find_parts(nb_runtime *rt, const box_record *box, bool bare, start_parts *parts, nb_error *err) {
     *parts = (start_parts){.shim = -1};
+    buf_init(&parts->mounts, WIRE_MOUNTS_MAX_BYTES);
     int result = accel_choose(rt->accelerator, &parts->accel, err);
     if (result == 0)
         result = machine_find_program(host_machine(), &parts->qemu, err);
@@ -77,6 +94,9 @@ static int find_parts(nb_runtime *rt, const box_record *box, start_parts *parts,
     if (agent < 0)
         return agent;
     (void) fd_close(agent);
+    result = bare ? 0 : find_mounts(rt, box, parts, err);
+    if (result < 0)
+        return result;
     parts->shim = embedded_open(&embedded_shim, rt->cache, parts->cache_path, &rt->log, NULL, err);
     return parts->shim < 0 ? parts->shim : 0;
 }
@@ -104,6 +124,8 @@ static int send_order(nb_runtime *rt, int socket, const box_record *box, const s
         .modules = wire_str(parts->bundle.modules),
         .agent = wire_str(parts->agent),
         .base_disk = wire_str(parts->base_disk),
+        .files = wire_str(parts->files ? parts->files : ""),
+        .mounts = strv_of(&parts->mounts),
         .memory_bytes = box->memory_bytes,
         .cpus = box->cpus,
         .pids_max = box->pids_max,
@@ -177,7 +199,7 @@ static int start_fresh(nb_runtime *rt, int folder, const box_record *box, const 
     bool attach = ret_main && !box->keep && !o->visit;
     char main_id[ID_SIZE] = "";
     buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
-    int result = find_parts(rt, box, &parts, err);
+    int result = find_parts(rt, box, o->bare, &parts, err);
     bool answered_by_shim = false;
     CLEANUP(cleanup_fd) int socket = -1;
     if (result == 0)
@@ -247,6 +269,8 @@ int nb_box_start(nb_box *box, const nb_start_options *options, nb_exec **ret_mai
     if (!err)
         err = &own;
     int result = options_take(&o, sizeof(o), options, "nb_start_options", err);
+    if (result == 0 && o.bare && !o.visit)
+        result = nb_fail(err, NB_E_INVALID, 0, "start a box: only a visit can do without its mounts");
     if (result < 0)
         return result;
     arena a = {0};

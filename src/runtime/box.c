@@ -14,6 +14,7 @@
 #include "base/process.h"
 #include "runtime/channel.h"
 #include "runtime/connect.h"
+#include "runtime/mount.h"
 #include "runtime/options.h"
 #include "runtime/result.h"
 
@@ -150,6 +151,7 @@ static void fill_info(nb_box_info *info, arena *a, const box_record *box, const 
         .cap_add = result_strings(a, box->cap_add),
         .cap_drop = result_strings(a, box->cap_drop),
         .ulimits = result_strings(a, box->ulimits),
+        .mounts = mounts_result(a, box->mounts),
         .timeout_ms = box->timeout_ms,
         .accelerator = arena_text(a, run->accelerator.at, run->accelerator.length),
         .timing = {run->prepare_us, run->machine_us, run->boot_us, run->container_us, run->command_us,

@@ -207,7 +207,7 @@ static int commit_visited(commit *c, arena *a, image_record *ret_image, nb_error
 static int commit_box(commit *c, arena *a, image_record *ret_image, nb_error *err) {
     nb_start_options visit = NB_START_OPTIONS_INIT;
     nb_error why;
-    visit.visit = true;
+    visit.visit = visit.bare = true;
     int result = box_read_record(c->box, a, &c->record, err);
     if (result == 0)
         result = store_find_image(c->box->runtime->store, c->record.image_id, a, &c->image, err);

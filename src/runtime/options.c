@@ -10,7 +10,6 @@
 
 /* A struct larger than this was not initialised. */
 #define OPTIONS_SIZE_MAX ((size_t) 64 << 10)
-#define NAME_LENGTH_MAX 128u
 
 int options_take(void *ours, size_t size, const void *theirs, const char *name, nb_error *err) {
     size_t given;

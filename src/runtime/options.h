@@ -20,6 +20,8 @@ int options_take(void *ours, size_t size, const void *theirs, const char *name, 
 /* Of a list of short words: capabilities, limits. */
 #define OPTIONS_LIST_MAX_BYTES 4096u
 
+#define NAME_LENGTH_MAX 128u
+
 /* [A-Za-z0-9][A-Za-z0-9_.-]{0,127} */
 bool name_is_valid(const char *name);
 

@@ -16,6 +16,7 @@
 #include "runtime/options.h"
 #include "runtime/pull.h"
 #include "runtime/result.h"
+#include "runtime/volume.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -200,6 +201,7 @@ static void sweep(nb_runtime *rt) {
     if (fd < 0 || lock_take(fd) < 0)
         return;
     box_sweep(rt);
+    volume_sweep(rt);
     image_sweep(rt);
     pull_sweep(rt, (strv){0});
 }

@@ -18,7 +18,8 @@
 #define HOME_BOXES "boxes"
 #define HOME_IMAGES "images"
 #define HOME_CACHE "cache"
-#define HOME_LAYOUT "layout" /* blobs of images from registries; made at the first pull */
+#define HOME_VOLUMES "volumes" /* named ones; made with the first */
+#define HOME_LAYOUT "layout"   /* blobs of images from registries; made at the first pull */
 #define HOME_DATABASE "nestbox.db"
 #define HOME_LOCK "lock"
 

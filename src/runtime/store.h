@@ -25,6 +25,7 @@ typedef struct box_record {
     uint64_t created_at_ms;
     strv argv, env, labels;
     strv cap_add, cap_drop, ulimits; /* as they were given */
+    strv mounts;                     /* runtime/mount-record.h */
     const char *cwd, *user, *hostname;
     uint64_t memory_bytes, disk_bytes;
     uint64_t timeout_ms;
@@ -55,9 +56,9 @@ int store_add_box(store *s, const box_record *box, nb_error *err);
 int store_find_box(store *s, const char *name_or_id, arena *a, box_record *ret_box, nb_error *err);
 /* Newest first. */
 int store_list_boxes(store *s, arena *a, box_record **ret_boxes, size_t *ret_count, nb_error *err);
-/* What is not there is no error. */
 /* -NB_E_ALREADY_EXISTS, -NB_E_NOT_FOUND. */
 int store_rename_box(store *s, const char *id, const char *name, nb_error *err);
+/* What is not there is no error. */
 int store_remove_box(store *s, const char *id, nb_error *err);
 int store_has_box(store *s, const char *id, bool *ret_has, nb_error *err);
 
@@ -83,6 +84,21 @@ int store_remove_image(store *s, const image_record *image, bool *ret_gone, nb_e
 
 /* Whether a box is made from it. */
 int store_image_is_used(store *s, const char *id, bool *ret_used, nb_error *err);
+
+typedef struct volume_record {
+    const char *name;
+    uint64_t created_at_ms;
+    uint64_t boxes; /* that mount it */
+} volume_record;
+
+/* Records a volume; one that is here stays as it is. */
+int store_add_volume(store *s, const char *name, nb_error *err);
+/* -NB_E_NOT_FOUND. */
+int store_find_volume(store *s, const char *name, arena *a, volume_record *ret_volume, nb_error *err);
+/* By name. */
+int store_list_volumes(store *s, arena *a, volume_record **ret_volumes, size_t *ret_count, nb_error *err);
+/* -NB_E_NOT_FOUND, -NB_E_INVALID_STATE (a box mounts it). */
+int store_remove_volume(store *s, const char *name, nb_error *err);
 
 int store_count(store *s, size_t *ret_boxes, size_t *ret_images, nb_error *err);
 

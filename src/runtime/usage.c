@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "runtime/image.h"
+#include "runtime/options.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,8 +18,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Folders within folders of a home are three deep. */
-#define DEPTH_MAX 8u
+/* Each level holds a descriptor. Ours are three deep; who nests deeper in a volume is not counted in full. */
+#define DEPTH_MAX 256u
 
 typedef struct counted {
     size_t files;
@@ -122,6 +123,27 @@ static int usage_of_boxes(nb_runtime *rt, nb_usage *ret_usage, nb_error *err) {
     return 0;
 }
 
+static int usage_of_volumes(nb_runtime *rt, nb_usage *ret_usage, nb_error *err) {
+    nb_volume_list *list;
+    nb_usage usage = {0};
+    int result = nb_volume_list_get(rt, &list, err);
+    if (result < 0)
+        return result;
+    for (size_t i = 0; i < list->count; i++) {
+        counted sum = {0};
+        char name[sizeof(HOME_VOLUMES "/") + NAME_LENGTH_MAX];
+        (void) snprintf(name, sizeof(name), HOME_VOLUMES "/%s", list->items[i].name);
+        count_name(rt->folder, name, 0, &sum);
+        usage.active += list->items[i].boxes > 0;
+        usage.size_bytes += sum.bytes;
+        usage.reclaimable_bytes += list->items[i].boxes > 0 ? 0 : sum.bytes;
+    }
+    usage.count = list->count;
+    nb_volume_list_free(list);
+    *ret_usage = usage;
+    return 0;
+}
+
 int nb_runtime_disk_usage(nb_runtime *rt, nb_disk_usage *ret_usage, nb_error *err) {
     nb_disk_usage usage = {0};
     if (!rt || !ret_usage)
@@ -133,6 +155,9 @@ int nb_runtime_disk_usage(nb_runtime *rt, nb_disk_usage *ret_usage, nb_error *er
         return result;
     usage.blobs = usage_of_folder(rt, HOME_LAYOUT);
     usage.cache = usage_of_folder(rt, HOME_CACHE);
+    result = usage_of_volumes(rt, &usage.volumes, err);
+    if (result < 0)
+        return result;
     *ret_usage = usage;
     return 0;
 }

@@ -375,9 +375,9 @@ static void a_newer_home_is_refused_and_left_alone(void **state) {
     bench *b = *state;
     store_close(b->s);
     b->s = NULL;
-    run_sql(b->path, "PRAGMA user_version = 5");
+    run_sql(b->path, "PRAGMA user_version = 6");
     expect_refused(b, "newer Nestbox");
-    run_sql(b->path, "PRAGMA user_version = 4");
+    run_sql(b->path, "PRAGMA user_version = 5");
     assert_int_equal(store_open(b->path, &b->s, NULL), 0);
 }
 
@@ -389,7 +389,9 @@ static void expect_blobs(bench *b, const char *image_id, size_t count) {
 }
 
 /* Makes a home what an older version would have left. */
+#define BACK_TO_4 "DROP TABLE box_volumes; DROP TABLE volumes; ALTER TABLE boxes DROP COLUMN mounts; PRAGMA user_version = 4;"
 #define BACK_TO_3                                                                                                                 \
+    BACK_TO_4                                                                                                                     \
     "ALTER TABLE images DROP COLUMN exposed_ports; ALTER TABLE images DROP COLUMN volumes; ALTER TABLE images DROP COLUMN shell;" \
     "ALTER TABLE images DROP COLUMN health_test; ALTER TABLE images DROP COLUMN health_interval_ns;"                              \
     "ALTER TABLE images DROP COLUMN health_timeout_ns; ALTER TABLE images DROP COLUMN health_start_period_ns;"                    \
@@ -412,6 +414,69 @@ static void an_older_home_is_brought_up_with_all_that_is_in_it(void **state) {
     b->s = NULL;
     run_sql(b->path, "PRAGMA user_version = 1");
     expect_refused(b, "schema 1");
+}
+
+static void a_box_of_an_older_home_has_nothing_mounted(void **state) {
+    bench *b = *state;
+    box_record found;
+    add_image(b, "sha256:aaaa1", "one");
+    assert_int_equal(add_box(b, "aaaaaaaaaaaa", "web"), 0);
+    store_close(b->s);
+    b->s = NULL;
+    run_sql(b->path, BACK_TO_4);
+    assert_int_equal(store_open(b->path, &b->s, NULL), 0);
+    assert_int_equal(store_find_box(b->s, "web", &b->a, &found, NULL), 0);
+    assert_int_equal(found.mounts.bytes, 0);
+    assert_int_equal(store_add_volume(b->s, "data", NULL), 0);
+}
+
+static void expect_volume(bench *b, const char *name, uint64_t boxes) {
+    volume_record found;
+    assert_int_equal(store_find_volume(b->s, name, &b->a, &found, NULL), 0);
+    assert_string_equal(found.name, name);
+    assert_true(found.created_at_ms > 0);
+    assert_int_equal(found.boxes, boxes);
+}
+
+static void a_volume_is_made_with_the_first_box_that_mounts_it_and_outlives_the_last(void **state) {
+    bench *b = *state;
+    volume_record *list;
+    size_t count;
+    nb_error err;
+    box_record first = box("aaaaaaaaaaaa", ""), second = box("bbbbbbbbbbbb", ""), found;
+    add_image(b, "sha256:aaaa1", "one");
+    first.mounts = LIST("volume\0data\0/a\0\0volume\0data\0/b\0ro\0bind\0/srv\0/c\0\0tmpfs\0\0/d\0size=1m\0");
+    second.mounts = LIST("volume\0data\0/a\0\0volume\0more\0/b\0\0");
+    assert_int_equal(store_add_box(b->s, &first, NULL), 0);
+    expect_volume(b, "data", 1);
+    assert_int_equal(store_add_box(b->s, &second, NULL), 0);
+    expect_volume(b, "data", 2);
+    expect_volume(b, "more", 1);
+    assert_int_equal(store_find_box(b->s, "aaaaaaaaaaaa", &b->a, &found, NULL), 0);
+    assert_int_equal(found.mounts.bytes, first.mounts.bytes);
+    assert_memory_equal(found.mounts.at, first.mounts.at, first.mounts.bytes);
+
+    assert_int_equal(store_remove_volume(b->s, "data", &err), -NB_E_INVALID_STATE);
+    assert_non_null(strstr(err.message, "used by 2 boxes"));
+    assert_int_equal(store_remove_box(b->s, "aaaaaaaaaaaa", NULL), 0);
+    assert_int_equal(store_remove_volume(b->s, "data", &err), -NB_E_INVALID_STATE);
+    assert_int_equal(store_remove_box(b->s, "bbbbbbbbbbbb", NULL), 0);
+    expect_volume(b, "data", 0);
+    assert_int_equal(store_list_volumes(b->s, &b->a, &list, &count, NULL), 0);
+    assert_int_equal(count, 2);
+    assert_string_equal(list[0].name, "data");
+    assert_string_equal(list[1].name, "more");
+    assert_int_equal(store_remove_volume(b->s, "data", NULL), 0);
+    assert_int_equal(store_remove_volume(b->s, "data", NULL), -NB_E_NOT_FOUND);
+}
+
+static void a_box_that_is_not_recorded_makes_no_volume(void **state) {
+    bench *b = *state;
+    volume_record found;
+    box_record x = box("aaaaaaaaaaaa", "");
+    x.mounts = LIST("volume\0data\0/a\0\0");
+    assert_true(store_add_box(b->s, &x, NULL) < 0); /* its image is not here */
+    assert_int_equal(store_find_volume(b->s, "data", &b->a, &found, NULL), -NB_E_NOT_FOUND);
 }
 
 static void an_image_of_an_older_home_says_nothing_new_until_it_is_made_again(void **state) {
@@ -534,6 +599,9 @@ int main(void) {
         TEST(programs_that_make_a_home_at_once_make_one),
         TEST(a_newer_home_is_refused_and_left_alone),
         TEST(an_older_home_is_brought_up_with_all_that_is_in_it),
+        TEST(a_box_of_an_older_home_has_nothing_mounted),
+        TEST(a_volume_is_made_with_the_first_box_that_mounts_it_and_outlives_the_last),
+        TEST(a_box_that_is_not_recorded_makes_no_volume),
         TEST(an_image_of_an_older_home_says_nothing_new_until_it_is_made_again),
         TEST(blobs_are_an_image_s_own_and_go_with_it),
         TEST(another_programs_database_is_refused),
