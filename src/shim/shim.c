@@ -624,9 +624,9 @@ int shim_launch(shim *s, client *launcher, const uint8_t *bytes, size_t length, 
         s->machine = NULL;
         link_done(&s->agent);
         set_state(s, SHIM_OVER);
-        client_fail(launcher, err);
         conclude(s);
-        return 0; /* answered */
+        client_fail(launcher, err); /* whoever reads that finds the record as it says */
+        return 0;                   /* answered */
     }
     s->launcher = launcher;
     s->record.is.prepare_us = take_step_us(s);
