@@ -424,6 +424,15 @@ NB_API int nb_box_detach(nb_box *box, nb_error *err);
  * @grace_ms  -1: the box's own stop timeout */
 NB_API int nb_box_stop(nb_box *box, int64_t grace_ms, nb_error *err);
 
+/* Mounts one thing more in a box: at once where it runs, and at each start from now on. Blocks until it is mounted, at most 120 s.
+ *
+ * Errors: those of nb_box_create() for mounts; -NB_E_STORAGE (it could not be mounted; nothing has changed), -NB_E_TIMEOUT. */
+NB_API int nb_box_mount(nb_box *box, const nb_mount *mount, nb_error *err);
+
+/* Takes what is mounted at @target away, as nb_box_mount() adds it. -NB_E_NOT_FOUND; -NB_E_STORAGE: a process of the box uses it, or something is mounted
+ * within it. */
+NB_API int nb_box_unmount(nb_box *box, const char *target, nb_error *err);
+
 /* Gives it another name, running or not. -NB_E_INVALID, -NB_E_ALREADY_EXISTS (another box has it), -NB_E_NOT_FOUND. */
 NB_API int nb_box_rename(nb_box *box, const char *name, nb_error *err);
 

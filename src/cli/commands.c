@@ -16,6 +16,7 @@ const command *const commands[] = {
     &command_restart,
     &command_kill,
     &command_rename,
+    &command_update,
     &command_wait,
     &command_rm,
     &command_ps,

@@ -23,8 +23,8 @@
 typedef struct volume {
     bool read_only;
     bool close_tells; /* close(2) may say that a write has failed */
-    bool mapped; /* we are not root: our user and group are the guest's root, all others nobody */
-    uid_t user;  /* ours */
+    bool mapped;      /* we are not root: our user and group are the guest's root, all others nobody */
+    uid_t user;       /* ours */
     gid_t group;
     int descriptors; /* O_PATH of /proc/self/fd: the way to open a file anew that an O_PATH descriptor means */
 } volume;

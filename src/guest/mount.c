@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -121,6 +122,12 @@ static int mount_tmpfs(const char *flags, char *target, char *options, nb_error 
     return mount_on(tree, target, false, err);
 }
 
+static int unmount(const char *target, nb_error *err) {
+    if (umount2(target, UMOUNT_NOFOLLOW) == 0)
+        return 0;
+    return nb_fail(err, nb_code_of_errno(errno), errno, "unmount '%s' in the box", target);
+}
+
 _Noreturn void mount_become(strv order) {
     char **words = strv_pointers(order);
     nb_error err = {0};
@@ -136,6 +143,8 @@ _Noreturn void mount_become(strv order) {
         result = nb_fail(&err, NB_E_INVALID, 0, "there is no such order");
     else if (strcmp(words[0], WIRE_MOUNT_VOLUME) == 0)
         result = mount_on(STDIN_FILENO, words[2], strcmp(words[3], WIRE_MOUNT_FILE) == 0, &err);
+    else if (strcmp(words[0], WIRE_MOUNT_REMOVE) == 0)
+        result = unmount(words[2], &err);
     else if (strcmp(words[0], WIRE_MOUNT_TMPFS) == 0)
         result = mount_tmpfs(words[1], words[2], words[3], &err);
     else

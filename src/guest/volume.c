@@ -37,7 +37,8 @@ struct volume {
     volume *next;
     uint32_t id;
     int error; /* it could not be opened */
-    int fuse;  /* -1: closed */
+    int fuse;  /* -1: closed, and our stream is ended */
+
     int mount; /* detached; -1 once taken */
     loop_fd watcher;
     wire_outflow flow;
@@ -70,7 +71,10 @@ static volume *find_by_channel(agent *a, uint32_t channel) {
 
 /* ------------------------------------------------------------------------------------------------------------ requests */
 
+/* Whoever uses it in the box gets ENOTCONN, and the host hears no more of it. */
 static void volume_close(volume *v) {
+    if (v->fuse >= 0)
+        link_end_of_stream(&v->agent->link, requests_channel(v));
     loop_fd_done(&v->watcher);
     v->fuse = fd_close(v->fuse);
     v->mount = fd_close(v->mount);
@@ -95,7 +99,6 @@ static bool read_request(volume *v) {
     if (n < 0 && errno == EAGAIN)
         return false;
     volume_close(v); /* ENODEV: nothing has it mounted any more */
-    link_end_of_stream(&v->agent->link, requests_channel(v));
     return false;
 }
 
@@ -158,23 +161,34 @@ static ssize_t pass_whole(const volume *v, const uint8_t *bytes, size_t length) 
     return (ssize_t) passed;
 }
 
-/* Bytes of answers have gone to the kernel, or nowhere. */
+/* Bytes of answers have gone to the kernel. */
 static void give_back(volume *v, size_t length) {
     uint32_t credit = wire_inflow_consumed(&v->answers, length);
-    if (credit > 0)
+    if (credit > 0 && v->fuse >= 0)
         link_credit(&v->agent->link, answers_channel(v), credit);
 }
 
+static void volume_free(volume *v) {
+    volume **at = &v->agent->volumes;
+    while (*at != v)
+        at = &(*at)->next;
+    *at = v->next;
+    free(v);
+}
+
+/* The host's end of the stream is the last that either of us says of the volume: its number may be another's from then on. */
 int volume_answer(agent *a, uint32_t channel, const uint8_t *bytes, size_t length) {
     volume *v = find_by_channel(a, channel);
+    if (!v && length == 0)
+        return 0; /* one that there was no memory for */
     if (!v || channel != answers_channel(v) || !wire_inflow_received(&v->answers, length))
         return -NB_E_PROTOCOL;
-    if (length == 0)
+    if (length == 0) {
         volume_close(v);
-    if (v->fuse < 0) {
-        give_back(v, length);
-        return 0;
+        volume_free(v);
     }
+    if (length == 0 || v->fuse < 0)
+        return 0;
     size_t taken = 0;
     if (buf_length(&v->answer) == 0) {
         ssize_t passed = pass_whole(v, bytes, length);
@@ -236,8 +250,10 @@ int volume_open(agent *a, const uint8_t *bytes, size_t length) {
     if (wire_decode_volume(bytes, length, &message) < 0 || message.volume_id >= WIRE_VOLUMES_MAX || find(a, message.volume_id))
         return -NB_E_PROTOCOL;
     volume *v = calloc(1, sizeof(*v));
-    if (!v)
-        return 0; /* its mount will be asked for, and there is none */
+    if (!v) { /* its mount will be asked for, and there is none */
+        link_end_of_stream(&a->link, wire_channel(WIRE_VOLUME_EXEC_ID(message.volume_id), WIRE_STREAM_STDOUT));
+        return 0;
+    }
     v->agent = a;
     v->id = message.volume_id;
     wire_outflow_init(&v->flow);
@@ -249,6 +265,10 @@ int volume_open(agent *a, const uint8_t *bytes, size_t length) {
     v->mount = v->fuse < 0 ? -1 : make_mount(v->fuse, message.volume_flags);
     if (v->mount < 0)
         v->error = errno;
+    if (v->fuse < 0)
+        link_end_of_stream(&a->link, requests_channel(v));
+    else if (v->mount < 0)
+        volume_close(v);
     volume_resume(v);
     return 0;
 }
@@ -273,10 +293,7 @@ void volume_close_all(agent *a) {
 }
 
 void volume_free_all(agent *a) {
-    while (a->volumes) {
-        volume *v = a->volumes;
-        a->volumes = v->next;
-        volume_close(v);
-        free(v);
-    }
+    volume_close_all(a);
+    while (a->volumes)
+        volume_free(a->volumes);
 }

@@ -124,7 +124,7 @@ static void box_lists_init(box_lists *l) {
     buf_init(&l->cap_add, OPTIONS_LIST_MAX_BYTES);
     buf_init(&l->cap_drop, OPTIONS_LIST_MAX_BYTES);
     buf_init(&l->ulimits, OPTIONS_LIST_MAX_BYTES);
-    buf_init(&l->mounts, MOUNTS_MAX_BYTES);
+    buf_init(&l->mounts, MOUNT_RECORD_MAX_BYTES);
 }
 
 static void box_lists_done(box_lists *l) {

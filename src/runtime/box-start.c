@@ -46,7 +46,7 @@
 /* What a start needs beside the box's own record; every path is the start's. */
 typedef struct start_parts {
     guest_bundle bundle;
-    char *qemu, *agent, *files, *base_disk, *cache_path;
+    char *qemu, *agent, *files, *base_disk;
     buf mounts;
     accel_choice accel;
     int shim; /* the program, verified */
@@ -59,7 +59,6 @@ static void start_parts_done(start_parts *parts) {
     free(parts->files);
     buf_done(&parts->mounts);
     free(parts->base_disk);
-    free(parts->cache_path);
     parts->shim = fd_close(parts->shim);
 }
 
@@ -68,7 +67,7 @@ static int find_mounts(nb_runtime *rt, const box_record *box, start_parts *parts
     int result = mounts_order(rt, box->mounts, &parts->mounts, err);
     if (result < 0 || box->mounts.bytes == 0)
         return result;
-    int files = embedded_open(&embedded_files, rt->cache, parts->cache_path, &rt->log, &parts->files, err);
+    int files = home_program(rt, &embedded_files, &parts->files, err);
     if (files < 0)
         return files;
     (void) fd_close(files);
@@ -86,18 +85,18 @@ static int find_parts(nb_runtime *rt, const box_record *box, bool bare, start_pa
     if (result < 0)
         return result;
     parts->base_disk = image_disk_path(rt, box->image_id);
-    if (!parts->base_disk || asprintf(&parts->cache_path, "%s/" HOME_CACHE, rt->home) < 0)
+    if (!parts->base_disk)
         return nb_fail_oom(err);
     if (access(parts->base_disk, R_OK) < 0)
         return nb_fail(err, NB_E_STORAGE, errno, "open the base disk '%s'", parts->base_disk);
-    int agent = embedded_open(&embedded_guest, rt->cache, parts->cache_path, &rt->log, &parts->agent, err);
+    int agent = home_program(rt, &embedded_guest, &parts->agent, err);
     if (agent < 0)
         return agent;
     (void) fd_close(agent);
     result = bare ? 0 : find_mounts(rt, box, parts, err);
     if (result < 0)
         return result;
-    parts->shim = embedded_open(&embedded_shim, rt->cache, parts->cache_path, &rt->log, NULL, err);
+    parts->shim = home_program(rt, &embedded_shim, NULL, err);
     return parts->shim < 0 ? parts->shim : 0;
 }
 

@@ -21,10 +21,7 @@
 
 /* @ret_socket: its owner's end. */
 static int start(nb_runtime *rt, const embedded_program *program, const int *fds, size_t fd_count, int *ret_socket, nb_error *err) {
-    CLEANUP(cleanup_free) char *cache_path = NULL;
-    if (asprintf(&cache_path, "%s/" HOME_CACHE, rt->home) < 0)
-        return nb_fail_oom(err);
-    CLEANUP(cleanup_fd) int copy = embedded_open(program, rt->cache, cache_path, &rt->log, NULL, err);
+    CLEANUP(cleanup_fd) int copy = home_program(rt, program, NULL, err);
     int ends[2], all[1 + IMAGE_WORKER_FDS_MAX];
     if (copy < 0)
         return copy;

@@ -24,6 +24,9 @@ typedef struct mount_words {
     const char *options; /* words with commas between, "ro" among them */
 } mount_words;
 
+/* The longest there can be. */
+#define MOUNT_RECORD_MAX_BYTES (NB_MOUNTS_MAX * 3u * 4096u)
+
 /* Goes through a record, from zeroes on. False: there are no more. */
 bool mount_next(strv mounts, mount_words *words);
 

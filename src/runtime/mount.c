@@ -31,8 +31,7 @@ static bool is_within(const char *path, const char *folder) {
     return strncmp(path, folder, length) == 0 && (path[length] == '\0' || path[length] == '/');
 }
 
-/* A clean path for the record, the caller's; NULL with @err. */
-static char *check_target(const char *target, nb_error *err) {
+char *mount_target_clean(const char *target, nb_error *err) {
     if (!target || target[0] != '/') {
         (void) nb_fail(err, NB_E_INVALID, 0, "mount at '%s': the path in the box must be absolute", target ? target : "");
         return NULL;
@@ -217,11 +216,12 @@ static int keep(const nb_mount *mount, const char *target, buf *record, nb_error
 }
 
 int mounts_keep(const nb_mounts *mounts, buf *record, nb_error *err) {
-    if (mounts->count > NB_MOUNTS_MAX)
-        return nb_fail(err, NB_E_INVALID, 0, "mount %zu volumes: a box has at most %u", mounts->count, NB_MOUNTS_MAX);
+    size_t count = mounts->count + strv_count(strv_of(record)) / WIRE_MOUNT_WORDS;
+    if (count > NB_MOUNTS_MAX)
+        return nb_fail(err, NB_E_INVALID, 0, "mount %zu volumes: a box has at most %u", count, NB_MOUNTS_MAX);
     for (size_t i = 0; i < mounts->count; i++) {
         const nb_mount *mount = &mounts->items[i];
-        CLEANUP(cleanup_free) char *target = check_target(mount->target, err);
+        CLEANUP(cleanup_free) char *target = mount_target_clean(mount->target, err);
         int result = target ? check_is_new(strv_of(record), target, err) : -NB_E_INVALID;
         if (result < 0)
             return result;

@@ -195,6 +195,13 @@ int home_lock(const nb_runtime *rt, nb_error *err) {
     return take_fd(&fd);
 }
 
+int home_program(const nb_runtime *rt, const embedded_program *program, char **ret_path, nb_error *err) {
+    CLEANUP(cleanup_free) char *cache = NULL;
+    if (asprintf(&cache, "%s/" HOME_CACHE, rt->home) < 0)
+        return nb_fail_oom(err);
+    return embedded_open(program, rt->cache, cache, &rt->log, ret_path, err);
+}
+
 /* Who cannot have the lock leaves the sweeping to who has it. */
 static void sweep(nb_runtime *rt) {
     CLEANUP(cleanup_fd) int fd = open_lock(rt);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "runtime/embedded.h"
 #include "runtime/store.h"
 
 #include <nestbox/nestbox.h>
@@ -35,6 +36,9 @@ struct nb_runtime {
 
 /* A lock for moments: whoever sweeps holds it, and whoever makes something that is not locked yet. The descriptor, or -NB_E_.... */
 int home_lock(const nb_runtime *rt, nb_error *err);
+
+/* Opens a program's verified copy in the home's cache, as embedded_open() does. */
+int home_program(const nb_runtime *rt, const embedded_program *program, char **ret_path, nb_error *err);
 
 /* The parts that machines are made of. */
 typedef struct guest_bundle {

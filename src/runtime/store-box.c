@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/size.h"
+#include "runtime/mount-record.h"
 
 /* Boxes that are made one after the other write once that their image is used: a page more in a transaction costs a tenth of making a box. */
 #define USED_GRAIN_MS 60000
@@ -129,6 +130,56 @@ static int add_box_and_use(store *s, void *user, nb_error *err) {
 
 int store_add_box(store *s, const box_record *box, nb_error *err) {
     return store_in_transaction(s, add_box_and_use, (void *) box, err);
+}
+
+typedef struct mounts_change {
+    const char *id;
+    int (*change)(void *user, strv before, buf *after, nb_error *err);
+    void *user;
+} mounts_change;
+
+static int read_mounts(store *s, const char *id, buf *mounts, nb_error *err) {
+    CLEANUP(store_cleanup_statement) sqlite3_stmt *statement = NULL;
+    int result = store_prepare(s, "SELECT mounts FROM boxes WHERE id = ?", &statement, err);
+    if (result < 0)
+        return result;
+    store_bind_text(statement, 1, id);
+    int step = sqlite3_step(statement);
+    if (step == SQLITE_DONE)
+        return nb_fail(err, NB_E_NOT_FOUND, 0, "the box was removed meanwhile");
+    if (step != SQLITE_ROW)
+        return store_fail(s, err, "read the state database");
+    const void *bytes = sqlite3_column_blob(statement, 0);
+    return buf_append(mounts, bytes, (size_t) sqlite3_column_bytes(statement, 0)) ? 0 : nb_fail_oom(err);
+}
+
+static int write_mounts(store *s, const char *id, strv mounts, nb_error *err) {
+    CLEANUP(store_cleanup_statement) sqlite3_stmt *statement = NULL;
+    int result = store_prepare(s, "UPDATE boxes SET mounts = ?2 WHERE id = ?1", &statement, err);
+    if (result < 0)
+        return result;
+    store_bind_text(statement, 1, id);
+    store_bind_list(statement, 2, mounts);
+    if (sqlite3_step(statement) != SQLITE_DONE)
+        return store_fail(s, err, "record the box's mounts");
+    result = store_run(s, "DELETE FROM box_volumes WHERE box_id = ?", id, err);
+    return result < 0 ? result : store_use_volumes(s, &(box_record){.id = id, .mounts = mounts}, err);
+}
+
+static int change_mounts(store *s, void *user, nb_error *err) {
+    const mounts_change *c = user;
+    CLEANUP(buf_done) buf before, after;
+    buf_init(&before, MOUNT_RECORD_MAX_BYTES);
+    buf_init(&after, MOUNT_RECORD_MAX_BYTES);
+    int result = read_mounts(s, c->id, &before, err);
+    if (result == 0)
+        result = c->change(c->user, strv_of(&before), &after, err);
+    return result < 0 ? result : write_mounts(s, c->id, strv_of(&after), err);
+}
+
+int store_change_mounts(store *s, const char *id, int (*change)(void *user, strv before, buf *after, nb_error *err), void *user,
+                        nb_error *err) {
+    return store_in_transaction(s, change_mounts, &(mounts_change){id, change, user}, err);
 }
 
 static int rename_box(store *s, const char *id, const char *name, nb_error *err) {

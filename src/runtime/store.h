@@ -9,6 +9,7 @@
 #define RUNTIME_STORE_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/strv.h"
 
@@ -60,6 +61,9 @@ int store_list_boxes(store *s, arena *a, box_record **ret_boxes, size_t *ret_cou
 int store_rename_box(store *s, const char *id, const char *name, nb_error *err);
 /* What is not there is no error. */
 int store_remove_box(store *s, const char *id, nb_error *err);
+/* Replaces what a box has mounted by what @change makes of it, in one transaction. Its result is the call's. */
+int store_change_mounts(store *s, const char *id, int (*change)(void *user, strv before, buf *after, nb_error *err), void *user,
+                        nb_error *err);
 int store_has_box(store *s, const char *id, bool *ret_has, nb_error *err);
 
 /* Records an image and gives it @image->name, which may have been another's. One that is here keeps its sizes and its age. */

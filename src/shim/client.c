@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "shim/session.h"
 #include "shim/stats.h"
+#include "shim/volume.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -48,6 +49,7 @@ static void client_free(client *c) {
     }
     if (s->launcher == c)
         s->launcher = NULL;
+    volumes_forget_client(s, c);
     session_leave(c);
     link_done(&c->link);
     free(c);
@@ -107,6 +109,25 @@ static void begin_exec(client *c, const msg_spawn *spawn) {
         client_fail(c, &why);
 }
 
+static int begin_mount(client *c, uint16_t id, const uint8_t *bytes, size_t length) {
+    nb_error why;
+    msg_mount mount;
+    msg_unmount unmount;
+    int result;
+    if (id == id_of_msg_mount) {
+        if (wire_decode_mount(bytes, length, &mount) < 0)
+            return -NB_E_PROTOCOL;
+        result = volumes_mount(c->shim, c, &mount, &why);
+    } else {
+        if (wire_decode_unmount(bytes, length, &unmount) < 0)
+            return -NB_E_PROTOCOL;
+        result = volumes_unmount(c->shim, c, &unmount, &why);
+    }
+    if (result < 0)
+        client_fail(c, &why);
+    return 0;
+}
+
 static int first_request(client *c, uint16_t id, const uint8_t *bytes, size_t length) {
     shim *s = c->shim;
     nb_error why;
@@ -137,6 +158,9 @@ static int first_request(client *c, uint16_t id, const uint8_t *bytes, size_t le
         if (stats_ask(s, c, &why) < 0)
             client_fail(c, &why);
         return 0;
+    case id_of_msg_mount:
+    case id_of_msg_unmount:
+        return begin_mount(c, id, bytes, length);
     case id_of_msg_detach:
         s->orders.launch.launch_flags |= WIRE_LAUNCH_DETACH;
         link_send(&c->link, wire_encode_attached, (&(msg_attached){0})); /* of no exec */

@@ -353,6 +353,7 @@ static void end_mounter(session *x, const msg_exited *exited) {
         length = (size_t) snprintf(text, sizeof(text), "mount in the box: the mounter ended with status %d, signal %d", exited->code,
                                    exited->signal);
     session_free(x);
+    shim_session_ended(s);
     volumes_mounter_ended(s, exited->code == 0 && exited->signal == 0, text, length);
 }
 

@@ -417,7 +417,7 @@ static int on_agent_message(link_end *end, uint16_t id, const uint8_t *bytes, si
             return -NB_E_PROTOCOL;
         set_state(s, SHIM_MOUNTING);
         loop_timer_start(&s->step_timer, MOUNT_TIMEOUT_MS);
-        volumes_mount(s);
+        volumes_next(s);
         return 0;
     case id_of_msg_setup_failed:
         return s->state == SHIM_BUILDING ? handle_setup_failed(s, bytes, length) : -NB_E_PROTOCOL;

@@ -91,6 +91,12 @@ enum wire_direction {
  * the channel WIRE_VOLUME_EXEC_ID(volume_id): requests on stdout's, answers on stdin's. volume_flags: WIRE_VOLUME_... */
 #define WIRE_VOLUME(F) F(u32, volume_id, 0) F(u8, volume_flags, 0)
 
+/* Of a client to a box that runs: mount four words of mount-order.h, with the program that serves volumes; or unmount what one of them, or the order
+ * to launch, has mounted there. Answered by MOUNTED or FAILED. */
+#define WIRE_MOUNT(F) F(strv, words, WIRE_MOUNTS_MAX_BYTES) F(str, files, WIRE_PATH_MAX_BYTES)
+#define WIRE_UNMOUNT(F) F(str, target, WIRE_PATH_MAX_BYTES)
+#define WIRE_MOUNTED(F) F(u8, reserved, 0)
+
 /* Kill what is left, sync, unmount, power off. */
 #define WIRE_SHUTDOWN(F) F(u8, reserved, 0)
 /* The last word of a guest: its disk is unmounted (error 0) or could not be. */
@@ -366,6 +372,9 @@ enum wire_direction {
     M(msg_exec_info, wire_encode_exec_info, wire_decode_exec_info, 31, "EXEC_INFO", TO_CLIENT | ON_DISK, WIRE_EXEC_INFO)               \
     M(msg_count, wire_encode_count, wire_decode_count, 32, "COUNT", TO_SHIM, WIRE_COUNT)                                               \
     M(msg_counted, wire_encode_counted, wire_decode_counted, 33, "COUNTED", TO_CLIENT, WIRE_COUNTED)                                   \
+    M(msg_mount, wire_encode_mount, wire_decode_mount, 34, "MOUNT", TO_SHIM, WIRE_MOUNT)                                               \
+    M(msg_unmount, wire_encode_unmount, wire_decode_unmount, 35, "UNMOUNT", TO_SHIM, WIRE_UNMOUNT)                                     \
+    M(msg_mounted, wire_encode_mounted, wire_decode_mounted, 36, "MOUNTED", TO_CLIENT, WIRE_MOUNTED)                                   \
     M(msg_record, wire_encode_record, wire_decode_record, 30, "RECORD", ON_DISK, WIRE_RECORD)                                          \
     M(msg_import, wire_encode_import, wire_decode_import, 40, "IMPORT", TO_WORKER, WIRE_IMPORT)                                        \
     M(msg_progress, wire_encode_progress, wire_decode_progress, 41, "PROGRESS", TO_OWNER, WIRE_PROGRESS)                               \

@@ -460,3 +460,104 @@ def test_inspect_tells_the_mounts(nb, files):
         {'type': 'volume', 'source': 'data', 'target': '/data', 'read_only': False, 'options': None},
         {'type': 'tmpfs', 'source': None, 'target': '/t', 'read_only': False, 'options': 'size=1m'},
     ]
+
+
+# ------------------------------------------------------------------------------------- added and removed while it runs
+
+
+def servers():
+    return [process for process in processes.descendants() if process.name == 'nestbox-files']
+
+
+def test_volumes_come_and_go_while_the_box_runs(homes, anyone):
+    folder = shared_folder(homes, anyone)
+    (folder / 'file').write_text('x\n')
+    box = anyone.running_box()
+    assert servers() == []
+    anyone.ok('update', '--volume-add', f'{folder}:/a/b:ro', '--volume-add', 'data:/data', '--tmpfs-add', '/t:size=1m', 'box')
+    assert len(servers()) == 2
+    assert box.exec('cat', '/a/b/file').out == b'x\n' and box.sh('echo x >/a/b/file').code != 0
+    assert box.sh('echo y >/data/file; touch /t/x').code == 0
+    assert [mount['target'] for mount in box.inspect()['mounts']] == ['/a/b', '/data', '/t']
+    anyone.ok('update', '--volume-rm', '/a/./b/', '--volume-rm', '/t', 'box')
+    assert box.sh('ls -A /a/b /t').text == '/a/b:\n\n/t:'
+    wait_until('its server has gone', lambda: len(servers()) == 1)
+    anyone.ok('stop', 'box')
+    anyone.ok('start', 'box')  # what was changed stays changed
+    assert box.exec('cat', '/data/file').out == b'y\n' and len(servers()) == 1
+    anyone.ok('stop', 'box')
+    anyone.ok('update', '--volume-rm', '/data', 'box')  # of one that does not run as well
+    anyone.ok('volume', 'rm', 'data')
+    assert box.inspect()['mounts'] == []
+
+
+def test_what_is_in_use_is_not_unmounted(nb, files):
+    (files / 'a').mkdir()
+    box = nb.running_box('-v', f'{files}/a:/a')
+    with box.popen('sh', '-c', 'cd /a && echo ready && cat', options=['-i'], stdin=subprocess.PIPE) as user:
+        assert user.stdout.readline() == b'ready\n'
+        result = nb.run('update', '--volume-rm', '/a', 'box')
+        assert result.code == 1 and "unmount '/a' in the box" in result.err and 'busy' in result.err, result
+        assert len(box.inspect()['mounts']) == 1 and box.sh('touch /a/still').code == 0
+        user.communicate(b'', timeout=60)
+    nb.ok('update', '--volume-rm', '/a', 'box')
+    again = nb.run('update', '--volume-rm', '/a', 'box')
+    assert again.code == 1 and "nothing is mounted at '/a'" in again.err
+
+
+def test_a_mount_that_fails_changes_nothing(nb, files):
+    (files / 'file').touch()
+    box = nb.running_box('-v', f'{files}:/v')
+    for option, says in ((f'{files}/missing:/x', 'no such file'), (f'{files}:/v', 'two mounts have that path'), (f'{files}/file:/etc', 'Is a directory'),
+                         (f'{files}:/etc/passwd/x', 'Not a directory'), (f'{files}:/', 'root')):
+        result = nb.run('update', '--volume-add', option, 'box')
+        assert result.code == 1 and says in result.err, result
+    assert len(box.inspect()['mounts']) == 1 and box.exec('ls', '/v').text == 'file'
+    wait_until('no server of what failed', lambda: len(servers()) == 1)
+    assert nb.run('update', 'box').code == 125 or nb.run('update', 'box').code == 2
+
+
+def test_a_volume_is_mounted_and_unmounted_more_often_than_there_are_numbers(nb, files):
+    (files / 'file').write_text('x')
+    box = nb.running_box()
+    for i in range(rounds(20, 600)):
+        nb.ok('update', '--volume-add', f'{files}:/v', 'box')
+        if i % 10 == 0:
+            assert box.exec('cat', '/v/file').out == b'x'
+        nb.ok('update', '--volume-rm', '/v', 'box')
+    wait_until('no server is left', lambda: servers() == [])
+
+
+def test_many_programs_change_the_volumes_of_one_box(nb, files):
+    count = 8
+    for i in range(count):
+        (files / str(i)).mkdir()
+    box = nb.running_box()
+    for _ in range(rounds(2, 50)):
+        added = [nb.popen('update', '--volume-add', f'{files}/{i}:/v/{i}', 'box') for i in range(count)]
+        assert [nb.finish(process).code for process in added] == [0] * count
+        assert box.exec('ls', '/v').text.split() == [str(i) for i in range(count)]
+        assert len(box.inspect()['mounts']) == count
+        removed = [nb.popen('update', '--volume-rm', f'/v/{i}', 'box') for i in range(count)]
+        assert [nb.finish(process).code for process in removed] == [0] * count
+        assert box.inspect()['mounts'] == []
+
+
+def test_a_box_that_unmounts_its_volume_by_itself_goes_on(nb, files):
+    box = nb.running_box('-v', f'{files}:/v', '--cap-add', 'SYS_ADMIN')
+    assert box.exec('umount', '/v').code == 0
+    wait_until('its server has gone', lambda: servers() == [])
+    assert box.exec('true').code == 0
+    nb.ok('update', '--volume-rm', '/v', '--volume-add', f'{files}:/v', 'box')
+    assert box.sh('touch /v/file').code == 0 and (files / 'file').exists()
+
+
+def test_a_stop_while_a_volume_comes_hangs_nobody(nb, files):
+    for _ in range(rounds(3, 30)):
+        nb.running_box()
+        adding = nb.popen('update', '--volume-add', f'{files}:/v', 'box')
+        stopping = nb.popen('stop', '-t', '1', 'box')
+        nb.finish(adding)  # either way
+        assert nb.finish(stopping).code == 0
+        nb.ok('start', 'box')  # with what was recorded
+        nb.ok('rm', '-f', 'box')

@@ -34,7 +34,7 @@ static int tear_down(void **state) {
 }
 
 static int keep(const nb_mount *items, size_t count, buf *record, nb_error *err) {
-    buf_init(record, MOUNTS_MAX_BYTES);
+    buf_init(record, MOUNT_RECORD_MAX_BYTES);
     return mounts_keep(&(nb_mounts){items, count}, record, err);
 }
 
@@ -156,7 +156,7 @@ static void what_was_kept_is_told_and_ordered(void **state) {
     };
     assert_int_equal(keep(mounts, ARRAY_LENGTH(mounts), &record, NULL), 0);
     assert_true(mounts_name_volumes(strv_of(&record)));
-    buf_init(&order, MOUNTS_MAX_BYTES);
+    buf_init(&order, MOUNT_RECORD_MAX_BYTES);
     assert_int_equal(mounts_order(NULL, strv_of(&record), &order, NULL), 0);
     expect_words(strv_of(&order), words, ARRAY_LENGTH(words));
 
