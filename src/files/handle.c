@@ -61,3 +61,13 @@ void handle_free(handle *h) {
     free(h);
     node_release(file);
 }
+
+void handles_done(void) {
+    for (size_t i = 0; i < table_size; i++) {
+        if (table[i])
+            handle_free(table[i]);
+    }
+    free(table);
+    table = NULL;
+    table_size = 0;
+}

@@ -24,6 +24,8 @@ handle *handle_new(node *file, int fd);
 /* NULL: the guest has none of this number. */
 handle *handle_find(uint64_t number);
 void handle_free(handle *h);
+/* Frees all that are left; before nodes_done(). */
+void handles_done(void);
 
 /* The node may be freed with its last handle. */
 void node_release(node *n);
