@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Registries on 127.0.0.1: Debian's docker-registry, and one of our own that misbehaves as it is told to."""
 import base64
+import http.client
 import http.server
 import json
 import pathlib
@@ -188,3 +189,75 @@ def ranged(request, body):
     if first >= len(body):
         return Answer(416)
     return Answer(206, body[first:], {'Content-Range': f'bytes {first}-{len(body) - 1}/{len(body)}'})
+
+
+class ProxyHandler(http.server.BaseHTTPRequestHandler):
+    """Passes on what it is asked for: GET and HEAD of whole addresses, and tunnels (RFC 9110, 9.3.6)."""
+    protocol_version = 'HTTP/1.1'
+
+    def log_message(self, *_):
+        pass
+
+    def reach(self, host):
+        """A connection to where a host's name really leads."""
+        self.server.proxy.asked.append(host)
+        address, port = self.server.proxy.hosts.get(host, host).rsplit(':', 1)
+        return socket.create_connection((address, int(port)), timeout=PATIENCE_S)
+
+    def pass_on(self):
+        host, path = re.match(r'http://([^/]+)(/.*)', self.path).groups()
+        client = http.client.HTTPConnection(host)
+        client.sock = self.reach(host)
+        client.request(self.command, path, headers=dict(self.headers) | {'Connection': 'close'})
+        answer = client.getresponse()
+        body = answer.read()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in ('content-length', 'transfer-encoding', 'connection'):
+                self.send_header(name, value)
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_HEAD = pass_on
+
+    def do_CONNECT(self):
+        there = self.reach(self.path)
+        self.send_response(200)
+        self.end_headers()
+        with there:
+            upwards = threading.Thread(target=copy_until_end, args=(self.connection, there))
+            upwards.start()
+            copy_until_end(there, self.connection)
+            upwards.join()
+        self.close_connection = True
+
+
+def copy_until_end(source, destination):
+    try:
+        while data := source.recv(1 << 16):
+            destination.sendall(data)
+        destination.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
+class Proxy:
+    """An HTTP proxy on 127.0.0.1, which knows some hosts by names of its own: {'registry.test:80': '127.0.0.1:4711'}."""
+
+    def __init__(self, hosts=None):
+        self.hosts, self.asked = hosts or {}, []
+        self.server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), ProxyHandler)
+        self.server.daemon_threads = True
+        self.server.proxy = self
+        self.url = f'http://127.0.0.1:{self.server.server_address[1]}'
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={'poll_interval': 0.05})
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()

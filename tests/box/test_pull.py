@@ -13,7 +13,7 @@ import pytest
 import layout
 from layout import Tar
 from nestbox import wait_until
-from registry import Answer, DockerRegistry, FakeRegistry, basic, error
+from registry import Answer, DockerRegistry, FakeRegistry, Proxy, basic, error, free_port
 
 real_registry = pytest.mark.tools('docker-registry', 'skopeo', 'htpasswd')
 
@@ -399,6 +399,29 @@ def test_s44_plain_http_only_by_configuration(homes, nb, serve, image):
     homes.set_registries()
     refused(homes, nb, nb.run('pull', f'{registry.host}/app:1'), registry.host, '\nhint: plain HTTP')
     assert registry.requests == []
+
+
+def test_s44_a_proxy_of_the_environment(homes, nb, serve, oci, image):
+    """The registry's name leads somewhere by way of the proxy alone."""
+    registry = serve()
+    homes.set_registries(registries={'registry.test:8080': {'plain_http': True}, registry.host: {'plain_http': True}})
+    refused(homes, nb, nb.run('pull', f'{registry.host}/app:1', env={'http_proxy': f'http://127.0.0.1:{free_port()}'}), registry.host)
+    with Proxy({'registry.test:8080': registry.host}) as proxy:
+        assert nb.ok('run', '--rm', 'registry.test:8080/app:1', env={'http_proxy': proxy.url}).text == 'app'
+        assert set(proxy.asked) == {'registry.test:8080'}
+        proxy.asked.clear()
+        nb.ok('pull', f'{registry.host}/other:1', env={'http_proxy': proxy.url, 'no_proxy': '127.0.0.1'})
+        assert proxy.asked == []
+
+
+@real_registry
+def test_s44_a_proxy_s_tunnel_to_a_registry_with_tls(homes, nb, docker_registry, oci, image, certificate):
+    registry = docker_registry(tls=certificate)
+    name = registry.push(f'oci:{oci.path}:1', 'app:1')
+    homes.set_registries(registries={registry.host: {'ca_file': str(certificate[0])}})
+    with Proxy() as proxy:
+        assert nb.ok('run', '--rm', name, env={'HTTPS_PROXY': proxy.url}).text == 'app'
+        assert set(proxy.asked) == {registry.host}
 
 
 @pytest.mark.parametrize('text,word', [
