@@ -463,19 +463,31 @@ static void run_waves(native *n, unsigned waves) {
 /* What the sanitizer adds to a process of its own accord. */
 #define SANITIZER_KIB 4096
 
+/* The agent's descriptors besides those of its groups. Some are open for moments, also when all has been told: they have to come down to
+ * @expected in time. */
+static unsigned settled_fds(native *n, unsigned expected, unsigned *ret_groups) {
+    unsigned count = native_count_fds_outside(n->agent, n->cgroup, ret_groups);
+    for (unsigned i = 0; i < 100 && count > expected; i++) {
+        native_settle(n);
+        count = native_count_fds_outside(n->agent, n->cgroup, ret_groups);
+    }
+    return count;
+}
+
 static void s23_three_thousand_execs_leave_nothing_behind(void **state) {
     native *n = *state;
     run_and_expect(n, "true", 0, "");
     native_settle(n);
-    unsigned agent_fds = native_count_fds(n->agent), zygote_fds = native_count_fds(n->zygote);
+    unsigned groups, agent_fds = native_count_fds_outside(n->agent, n->cgroup, &groups), zygote_fds = native_count_fds(n->zygote);
     run_waves(n, 10);
     long agent_kib = native_status_number(n->agent, "VmRSS"), zygote_kib = native_status_number(n->zygote, "VmRSS");
     assert_true(agent_kib > 0 && zygote_kib > 0);
     run_waves(n, 50);
     native_settle(n);
-    /* a group for each exec of a wave is kept for the next: its folder, and the file that kills it */
-    unsigned groups = native_has_cgroup() ? 2 * 50 : 0;
-    assert_true(native_count_fds(n->agent) <= agent_fds + groups);
+    assert_int_equal(settled_fds(n, agent_fds, &groups), agent_fds);
+    /* A group for each exec of a wave is kept for the next: its folder, and the file that kills it. And a process is reaped after its end was
+     * told, so that the groups of a wave may not be empty yet when the next one wants its own. */
+    assert_true(groups <= 2 * 2 * 50);
     assert_int_equal(native_count_fds(n->zygote), zygote_fds);
     assert_int_equal(native_count_zombies(n->agent) + native_count_zombies(n->zygote), 0);
     long agent_more = native_status_number(n->agent, "VmRSS") - agent_kib,
