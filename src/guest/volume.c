@@ -21,16 +21,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <linux/stat.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* Read in one turn of the loop; the other streams are to have theirs. */
 #define REQUESTS_A_TURN 16u
 #define RETRY_MS 10
+#define READ_AHEAD_KIB "1024"
 
 struct volume {
     agent *agent;
@@ -39,7 +42,8 @@ struct volume {
     int error; /* it could not be opened */
     int fuse;  /* -1: closed, and our stream is ended */
 
-    int mount; /* detached; -1 once taken */
+    int mount;    /* detached; -1 once taken */
+    dev_t device; /* of the mount; 0: not known, or told what it may read ahead */
     loop_fd watcher;
     wire_outflow flow;
     wire_inflow answers;
@@ -141,14 +145,26 @@ static size_t answer_length(const uint8_t *bytes, size_t length) {
     return whole;
 }
 
+/* A round trip to the host is long, and the kernel reads 128 KiB ahead by itself. The answer to INIT has set that; it is the first there is. */
+static void read_further_ahead(volume *v) {
+    char path[64];
+    (void) snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(v->device), minor(v->device));
+    v->device = 0;
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    (void) !write(fd, READ_AHEAD_KIB, strlen(READ_AHEAD_KIB));
+    (void) fd_close(fd);
+}
+
 /* What the kernel says to it is of no use: ENOENT is a request that was given up. */
-static void pass_answer(const volume *v, const uint8_t *bytes, size_t length) {
+static void pass_answer(volume *v, const uint8_t *bytes, size_t length) {
     if (v->fuse >= 0)
         (void) !write(v->fuse, bytes, length);
+    if (v->device != 0)
+        read_further_ahead(v);
 }
 
 /* Passes on what is whole in @bytes. How much that was, or -1: it is no answer. */
-static ssize_t pass_whole(const volume *v, const uint8_t *bytes, size_t length) {
+static ssize_t pass_whole(volume *v, const uint8_t *bytes, size_t length) {
     size_t passed = 0, whole;
     while ((whole = answer_length(bytes + passed, length - passed)) != 0) {
         if (whole < sizeof(uint32_t) * 4 || whole > WIRE_VOLUME_MESSAGE_MAX_BYTES)
@@ -245,6 +261,13 @@ static int open_fuse(void) {
     return fd;
 }
 
+/* Which device it is, without asking its server. */
+static dev_t device_of(int mount) {
+    struct statx status;
+    long result = syscall(SYS_statx, mount, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &status);
+    return result < 0 ? 0 : makedev(status.stx_dev_major, status.stx_dev_minor);
+}
+
 int volume_open(agent *a, const uint8_t *bytes, size_t length) {
     msg_volume message;
     if (wire_decode_volume(bytes, length, &message) < 0 || message.volume_id >= WIRE_VOLUMES_MAX || find(a, message.volume_id))
@@ -265,6 +288,8 @@ int volume_open(agent *a, const uint8_t *bytes, size_t length) {
     v->mount = v->fuse < 0 ? -1 : make_mount(v->fuse, message.volume_flags);
     if (v->mount < 0)
         v->error = errno;
+    else
+        v->device = device_of(v->mount);
     if (v->fuse < 0)
         link_end_of_stream(&a->link, requests_channel(v));
     else if (v->mount < 0)
