@@ -114,6 +114,35 @@ typedef struct nb_info {
 NB_API int nb_runtime_info(nb_runtime *runtime, nb_info **ret_info, nb_error *err);
 NB_API void nb_info_free(nb_info *info);
 
+typedef enum nb_check_state {
+    NB_CHECK_OK = 0,
+    NB_CHECK_WARNING = 1, /* boxes run, with less than there could be */
+    NB_CHECK_ERROR = 2,   /* boxes do not run */
+} nb_check_state;
+
+typedef struct nb_check {
+    const char *name; /* "accelerator" */
+    nb_check_state state;
+    const char *found;   /* what there is */
+    const char *meaning; /* what follows from it for boxes; "" where nothing does */
+    const char *remedy;  /* how to mend it; "" where nothing is to be mended */
+} nb_check;
+
+typedef struct nb_checks {
+    const nb_check *items;
+    size_t count, errors;
+} nb_checks;
+
+/* Looks at all that boxes need on this host and in a home, also where the home cannot be opened: that is then one of the errors found.
+ *
+ * @options  as of nb_runtime_open()
+ * -NB_E_NO_MEMORY, -NB_E_INVALID (the options). Free the result with nb_checks_free(). */
+NB_API int nb_doctor(const nb_runtime_options *options, nb_checks **ret_checks, nb_error *err);
+NB_API void nb_checks_free(nb_checks *checks);
+
+/* "warning"; "unknown" for what is none. Static. */
+NB_API const char *nb_check_state_name(nb_check_state state);
+
 typedef struct nb_usage {
     size_t count;               /* how many there are */
     size_t active;              /* images that a box is made from, boxes that run; of other kinds all */

@@ -59,12 +59,7 @@ static int on_progress(void *user, const nb_progress *news) {
     return signals_are_noted();
 }
 
-int cli_open(cli *c, nb_error *err) {
-    const char *url = getenv("NESTBOX_URL");
-    if (url && *url)
-        return nb_fail_hint(err, nb_fail(err, NB_E_UNSUPPORTED, 0, "NESTBOX_URL '%s': not supported yet", url),
-                            "unset it to use this machine");
-    c->progress.on_terminal = isatty(STDERR_FILENO);
+nb_runtime_options cli_runtime_options(cli *c) {
     nb_runtime_options options = NB_RUNTIME_OPTIONS_INIT;
     options.home = c->home;
     options.accelerator = c->accelerator;
@@ -73,6 +68,16 @@ int cli_open(cli *c, nb_error *err) {
     options.log_level = wanted_log_level(c);
     options.progress = on_progress;
     options.progress_user = c;
+    return options;
+}
+
+int cli_open(cli *c, nb_error *err) {
+    const char *url = getenv("NESTBOX_URL");
+    if (url && *url)
+        return nb_fail_hint(err, nb_fail(err, NB_E_UNSUPPORTED, 0, "NESTBOX_URL '%s': not supported yet", url),
+                            "unset it to use this machine");
+    c->progress.on_terminal = isatty(STDERR_FILENO);
+    nb_runtime_options options = cli_runtime_options(c);
     return nb_runtime_open(&options, &c->runtime, err);
 }
 

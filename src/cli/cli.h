@@ -33,6 +33,9 @@ typedef struct cli {
 
 extern const opt cli_global_options[];
 
+/* How cli_open() opens the home. */
+nb_runtime_options cli_runtime_options(cli *c);
+
 /* Opens the home that the global options name; cli.runtime is set afterwards. Called once by each command that needs it. */
 int cli_open(cli *c, nb_error *err);
 

@@ -303,6 +303,24 @@ static json_t *json_of_usage(const nb_usage *usage) {
     return end(&b);
 }
 
+json_t *json_of_checks(const nb_checks *checks) {
+    json_t *array = json_array();
+    for (size_t i = 0; array && i < checks->count; i++) {
+        const nb_check *check = &checks->items[i];
+        json_builder b = begin();
+        add_string(&b, "name", check->name);
+        add_string(&b, "state", nb_check_state_name(check->state));
+        add_string(&b, "found", check->found);
+        add_string(&b, "meaning", check->meaning);
+        add_string(&b, "remedy", check->remedy);
+        if (json_array_append_new(array, end(&b)) < 0) {
+            json_decref(array);
+            array = NULL;
+        }
+    }
+    return array;
+}
+
 json_t *json_of_disk_usage(const nb_disk_usage *usage) {
     json_builder b = begin();
     add(&b, "images", json_of_usage(&usage->images));

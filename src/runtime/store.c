@@ -238,6 +238,19 @@ int store_open(const char *path, store **ret_store, nb_error *err) {
     return 0;
 }
 
+int store_check(store *s, nb_error *err) {
+    CLEANUP(store_cleanup_statement) sqlite3_stmt *statement = NULL;
+    (void) pthread_mutex_lock(&s->mutex);
+    int result = store_prepare(s, "PRAGMA quick_check(1)", &statement, err);
+    if (result == 0 && sqlite3_step(statement) != SQLITE_ROW)
+        result = store_fail(s, err, "read the state database");
+    const char *found = result == 0 ? (const char *) sqlite3_column_text(statement, 0) : "";
+    if (result == 0 && (!found || strcmp(found, "ok") != 0))
+        result = nb_fail(err, NB_E_DATABASE, 0, "the state database is damaged: %s", found ? found : "");
+    (void) pthread_mutex_unlock(&s->mutex);
+    return result;
+}
+
 void store_close(store *s) {
     if (!s)
         return;

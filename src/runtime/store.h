@@ -50,6 +50,8 @@ typedef struct image_record {
 /* Opens or makes the database @path. -NB_E_DATABASE: damaged, or of a newer version. */
 int store_open(const char *path, store **ret_store, nb_error *err);
 void store_close(store *s);
+/* Looks through the whole of it. -NB_E_DATABASE: something is damaged. */
+int store_check(store *s, nb_error *err);
 
 /* Its image is used now. -NB_E_ALREADY_EXISTS: the name is taken. -NB_E_NOT_FOUND: the image has gone meanwhile. */
 int store_add_box(store *s, const box_record *box, nb_error *err);
