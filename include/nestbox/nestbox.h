@@ -534,6 +534,25 @@ typedef struct nb_box_stats {
 /* Measures a running box. Errors: -NB_E_STOPPED, -NB_E_BOX_GONE, -NB_E_TIMEOUT (the guest does not answer). */
 NB_API int nb_box_stats_get(nb_box *box, nb_box_stats *ret_stats, nb_error *err);
 
+typedef struct nb_process {
+    int64_t pid, parent; /* in the box; the parent 0 for what has none there */
+    uint32_t user;
+    char state;           /* as in proc(5): 'R', 'S', 'D', 'T', 'Z' */
+    uint64_t cpu_time_us; /* its own, without that of children */
+    uint64_t age_ms;
+    const char *command; /* its words with spaces between */
+} nb_process;
+
+typedef struct nb_process_list {
+    const nb_process *items;
+    size_t count;
+} nb_process_list;
+
+/* The processes of a running box, as the box sees them; told by one of its own, which needs no program of the image.
+ * Errors as of nb_exec_start(). */
+NB_API int nb_process_list_get(nb_box *box, nb_process_list **ret_list, nb_error *err);
+NB_API void nb_process_list_free(nb_process_list *list);
+
 typedef enum nb_log_kind {
     NB_LOG_MAIN = 0,    /* the main command's output */
     NB_LOG_CONSOLE = 1, /* the guest kernel's console, at most its last 1 MiB */

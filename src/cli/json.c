@@ -303,6 +303,26 @@ static json_t *json_of_usage(const nb_usage *usage) {
     return end(&b);
 }
 
+json_t *json_of_processes(const nb_process_list *list) {
+    json_t *array = json_array();
+    for (size_t i = 0; array && i < list->count; i++) {
+        const nb_process *p = &list->items[i];
+        json_builder b = begin();
+        add_number(&b, "pid", p->pid);
+        add_number(&b, "parent", p->parent);
+        add_count(&b, "user", p->user);
+        add_string(&b, "state", (char[]){p->state, '\0'});
+        add_count(&b, "cpu_time_us", p->cpu_time_us);
+        add_count(&b, "age_ms", p->age_ms);
+        add_string(&b, "command", p->command);
+        if (json_array_append_new(array, end(&b)) < 0) {
+            json_decref(array);
+            array = NULL;
+        }
+    }
+    return array;
+}
+
 json_t *json_of_checks(const nb_checks *checks) {
     json_t *array = json_array();
     for (size_t i = 0; array && i < checks->count; i++) {

@@ -19,6 +19,7 @@ json_t *json_of_image(const nb_image_info *image);
 json_t *json_of_info(const nb_info *info);
 json_t *json_of_stats(const nb_box_info *box, const nb_box_stats *stats, double cpu_percent);
 json_t *json_of_checks(const nb_checks *checks);
+json_t *json_of_processes(const nb_process_list *list);
 json_t *json_of_volume(const nb_volume_info *volume);
 json_t *json_of_disk_usage(const nb_disk_usage *usage);
 

@@ -14,6 +14,7 @@
 #include "guest/copy.h"
 #include "guest/mount.h"
 #include "guest/passwd.h"
+#include "guest/processes.h"
 #include "wire/message.h"
 #include "wire/rlimits.h"
 
@@ -254,11 +255,13 @@ _Noreturn void spawn_become(const spawn_descriptors *fds) {
     else
         connect_streams(fds->streams);
     set_oom_score(options.oom_score_adj);
-    if (options.spawn_flags & (WIRE_SPAWN_COPY | WIRE_SPAWN_MOUNT)) {
+    if (options.spawn_flags & (WIRE_SPAWN_COPY | WIRE_SPAWN_MOUNT | WIRE_SPAWN_PROCESSES)) {
         (void) umask(0);
         (void) fd_close(report_fd); /* nothing of what follows can fail any more */
         if (options.spawn_flags & WIRE_SPAWN_MOUNT)
             mount_become(options.argv);
+        if (options.spawn_flags & WIRE_SPAWN_PROCESSES)
+            processes_become();
         copy_become(options.argv);
     }
     set_limits(options.limits);

@@ -104,7 +104,8 @@ static void begin_exec(client *c, const msg_spawn *spawn) {
     }
     msg_spawn order = *spawn;
     order.exec_id = 0;
-    order.spawn_flags &= WIRE_SPAWN_TTY | WIRE_SPAWN_STDIN | WIRE_SPAWN_NO_NEW_PRIVILEGES | WIRE_SPAWN_DETACHED | WIRE_SPAWN_COPY;
+    order.spawn_flags &=
+        WIRE_SPAWN_TTY | WIRE_SPAWN_STDIN | WIRE_SPAWN_NO_NEW_PRIVILEGES | WIRE_SPAWN_DETACHED | WIRE_SPAWN_COPY | WIRE_SPAWN_PROCESSES;
     if (session_begin(s, c, &order, &why) < 0)
         client_fail(c, &why);
 }

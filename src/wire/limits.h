@@ -63,6 +63,11 @@
 /* Two bits of a channel number name the stream, and the highest exec ids are those of volumes' channels. */
 #define WIRE_EXEC_ID_MAX ((UINT32_MAX >> 2) - WIRE_VOLUMES_MAX)
 #define WIRE_VOLUME_EXEC_ID(volume_id) (WIRE_EXEC_ID_MAX + 1u + (volume_id))
+/* Of a process, for WIRE_SPAWN_PROCESSES: its number, its parent's, its user's, its state, its processor time in microseconds, its age in
+ * milliseconds, its command. */
+#define WIRE_PROCESS_WORDS 7u
+/* Of all of a box: 65,536 processes with commands of 200 bytes. */
+#define WIRE_PROCESSES_MAX_BYTES (16u << 20)
 /* What a box's volumes are told by: a source and a target each, and a few words. */
 #define WIRE_MOUNTS_MAX_BYTES (WIRE_VOLUMES_MAX * 2u * (4096u + 64u))
 /* A message of a volume's file system: 112 KiB of a file and what its kernel says with them. Below half a window, so that a sender who waits
@@ -81,9 +86,10 @@ enum {
     WIRE_SPAWN_STDIN = 1 << 1,    /* stdin comes over the link; otherwise it is /dev/null */
     WIRE_SPAWN_MAKE_CWD = 1 << 2, /* the working directory is made where it is missing (main commands) */
     WIRE_SPAWN_NO_NEW_PRIVILEGES = 1 << 3,
-    WIRE_SPAWN_DETACHED = 1 << 4, /* its client does not want its streams, only its end */
-    WIRE_SPAWN_COPY = 1 << 5,     /* no program: argv is an order to copy an archive in from stdin, or out to stdout */
-    WIRE_SPAWN_MOUNT = 1 << 6,    /* no program: argv is an order to mount, wire/mount-order.h; the shim's alone */
+    WIRE_SPAWN_DETACHED = 1 << 4,  /* its client does not want its streams, only its end */
+    WIRE_SPAWN_COPY = 1 << 5,      /* no program: argv is an order to copy an archive in from stdin, or out to stdout */
+    WIRE_SPAWN_PROCESSES = 1 << 7, /* no program: what runs in the box is told on stdout, WIRE_PROCESS_WORDS words for each */
+    WIRE_SPAWN_MOUNT = 1 << 6,     /* no program: argv is an order to mount, wire/mount-order.h; the shim's alone */
 };
 
 enum {
