@@ -30,7 +30,7 @@ def test_an_image_without_ps_has_a_top(nb):
 def test_time_states_and_odd_words_are_told(nb):
     box = nb.running_box()
     box.exec('sh', '-c', 'while :; do :; done', 'sp ace', 'new\nline', options=['-d'])
-    box.sh('sleep 100 & kill -STOP $!', options=['-d'])
+    box.sh('sleep 100 & kill -STOP $!; wait', options=['-d'])
 
     busy, stopped = 'sh -c while :; do :; done sp ace new\nline', 'sleep 100'
 

@@ -170,7 +170,7 @@ static void many_entries(void) {
     DIR *folder = opendir("many");
     EXPECT(folder);
     for (struct dirent *entry; (entry = readdir(folder));) {
-        int number = atoi(entry->d_name);
+        int number = (int) strtol(entry->d_name, NULL, 10);
         if (entry->d_name[0] == '.')
             continue;
         EXPECT(number >= 0 && number < MANY && !seen[number] && entry->d_type == DT_REG);
