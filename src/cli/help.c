@@ -68,7 +68,7 @@ void help_command(const command *c, FILE *to) {
 void help_overview(const opt *global_options, FILE *to) {
     static const char *const titles[GROUP_COUNT] = {
         [GROUP_RUN] = "Running", [GROUP_BOX] = "Boxes", [GROUP_IMAGE] = "Images", [GROUP_VOLUME] = "Volumes", [GROUP_OTHER] = "Other"};
-    const int name_width = 15;
+    const int name_width = 16;
     (void) fputs("Usage: nestbox [OPTIONS] COMMAND [ARG...]\n\nRuns untrusted code in boxes: one image in one micro-VM each.\n", to);
     for (command_group group = 0; group < GROUP_COUNT; group++) {
         (void) fprintf(to, "\n%s:\n", titles[group]);
