@@ -70,7 +70,7 @@ def test_a_path_in_a_box_begins_with_its_name(home, shell):
 
 
 def test_every_command_is_offered_and_has_its_options(home):
-    listed = {word for line in home.ok('help').lines if line.startswith('  ') for word in line.split()[:1] if word[0].islower()}
+    listed = {word for line in home.ok('help').lines if line.startswith('  ') and line[2] != ' ' for word in line.split()[:1] if word[0].islower()}
     first = set(home.ok('completion', 'words', '--', '').lines)
     assert len(listed) > 30 and listed <= first
     for name in first - {'image', 'volume', 'system'}:
