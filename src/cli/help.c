@@ -65,13 +65,17 @@ void help_command(const command *c, FILE *to) {
     (void) fprintf(to, "\nExample:\n  %s\n", c->example);
 }
 
-void help_overview(const opt *global_options, FILE *to) {
+const char *help_group_title(command_group group) {
     static const char *const titles[GROUP_COUNT] = {
         [GROUP_RUN] = "Running", [GROUP_BOX] = "Boxes", [GROUP_IMAGE] = "Images", [GROUP_VOLUME] = "Volumes", [GROUP_OTHER] = "Other"};
+    return titles[group];
+}
+
+void help_overview(const opt *global_options, FILE *to) {
     const int name_width = 16;
     (void) fputs("Usage: nestbox [OPTIONS] COMMAND [ARG...]\n\nRuns untrusted code in boxes: one image in one micro-VM each.\n", to);
     for (command_group group = 0; group < GROUP_COUNT; group++) {
-        (void) fprintf(to, "\n%s:\n", titles[group]);
+        (void) fprintf(to, "\n%s:\n", help_group_title(group));
         for (const command *const *c = commands; *c; c++) {
             if ((*c)->group == group)
                 (void) fprintf(to, "  %-*s%s\n", name_width, (*c)->name, (*c)->summary);

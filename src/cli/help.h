@@ -15,4 +15,7 @@ void help_command(const command *c, FILE *to);
 /* All commands by group, and the global options. */
 void help_overview(const opt *global_options, FILE *to);
 
+/* "Boxes" */
+const char *help_group_title(command_group group);
+
 #endif
