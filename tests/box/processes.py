@@ -20,7 +20,7 @@ import time
 
 # A process's name as ps shows it is cut to 15 characters.
 NAME_LENGTH = 15
-HELPERS = ('nestbox-shim', 'nestbox-image', 'nestbox-fetch', 'qemu-system-')
+HELPERS = ('nestbox-shim', 'nestbox-image', 'nestbox-fetch', 'nestbox-files', 'qemu-system-')
 PR_SET_CHILD_SUBREAPER = 36
 
 

@@ -134,7 +134,7 @@ def test_system_df_counts_what_is_there(nb, pulled, image):
         return nb.json('system', 'df', '--format', 'json')
     nb.ok('tag', pulled, 'again')
     before = usage()
-    assert set(before) == {'images', 'boxes', 'blobs', 'cache'} and all(set(kind) == documented_keys('Disk usage') for kind in before.values())
+    assert set(before) == {'images', 'boxes', 'volumes', 'blobs', 'cache'} and all(set(kind) == documented_keys('Disk usage') for kind in before.values())
     assert (before['images']['count'], before['images']['active'], before['boxes']['count']) == (1, 0, 0)
     assert before['images']['reclaimable_bytes'] == before['images']['size_bytes'] > 1 << 20
     assert before['blobs']['size_bytes'] >= sum(layer['size'] for layer in image['layers'])

@@ -30,13 +30,15 @@ def test_an_image_without_ps_has_a_top(nb):
 def test_time_states_and_odd_words_are_told(nb):
     box = nb.running_box()
     box.exec('sh', '-c', 'while :; do :; done', 'sp ace', 'new\nline', options=['-d'])
-    box.sh('sleep 100 & kill -STOP $!; wait', options=['-d'])
-
+    box.exec('sleep', '100', options=['-d'])
     busy, stopped = 'sh -c while :; do :; done sp ace new\nline', 'sleep 100'
 
+    def found():
+        return {process['command']: process for process in nb.json('top', '--format', 'json', 'box')}
+    box.exec('kill', '-STOP', str(wait_until('both run', lambda: {busy, stopped} <= found().keys() and found()[stopped]['pid'])))
+
     def seen():
-        found = {process['command']: process for process in nb.json('top', '--format', 'json', 'box')}
-        return busy in found and found[busy]['cpu_time_us'] > 0 and stopped in found and found[stopped]['state'] == 'T'
+        return found()[busy]['cpu_time_us'] > 0 and found()[stopped]['state'] == 'T'
     wait_until('one has used time and one is stopped', seen)
     assert 'new\\nline' in nb.ok('top', 'box').out.decode()  # in one line
 

@@ -77,7 +77,7 @@ static void overview_lists_the_commands(void **state) {
     FILE *to = open_memstream(&text, &length);
     help_overview(none, to);
     fclose(to);
-    assert_non_null(strstr(text, "\nImages:\n  image sample   Do a sample\n"));
+    assert_non_null(strstr(text, "\nImages:\n  image sample    Do a sample\n"));
     free(text);
 }
 
