@@ -256,7 +256,9 @@ class Homes:
                 listed = nestbox.run('ps', '-a', '--format', 'json')
                 for box in json.loads(listed.out) if listed.code == 0 else []:
                     known |= {box['shim_pid'], box['machine_pid']}
-        return [process for process in self.new_processes() if process.pid not in known]
+        # A file server belongs to the box of the shim that started it.
+        return [process for process in self.new_processes()
+                if process.pid not in known and not (process.name == 'nestbox-files' and process.parent in known)]
 
     def close(self):
         """Removes all boxes, kills what is left, and says what should not have been there."""
