@@ -27,12 +27,17 @@ typedef enum nb_box_state {
 } nb_box_state;
 
 /* How a run ended. Numbers are stable. */
+#define NB_END_CAUSES(X)                                               \
+    X(NB_END_NONE, 0, "none")   /* it has not */                       \
+    X(NB_END_EXIT, 1, "exit")   /* the main command ended by itself */ \
+    X(NB_END_STOP, 2, "stop")   /* somebody stopped it */              \
+    X(NB_END_CRASH, 3, "crash") /* the machine or its shim died */     \
+    X(NB_END_OWNER, 4, "owner") /* the program that started it ended, and it was not detached */
+
 typedef enum nb_end_cause {
-    NB_END_NONE = 0,  /* it has not */
-    NB_END_EXIT = 1,  /* the main command ended by itself */
-    NB_END_STOP = 2,  /* somebody stopped it */
-    NB_END_CRASH = 3, /* the machine or its shim died */
-    NB_END_OWNER = 4, /* the program that started it ended, and it was not detached */
+#define NB_END_CAUSE_ENUM(name, number, text) name = number,
+    NB_END_CAUSES(NB_END_CAUSE_ENUM)
+#undef NB_END_CAUSE_ENUM
 } nb_end_cause;
 
 #endif

@@ -45,11 +45,11 @@ extern const command *const commands[];
  * @ret_words  how many words its name takes; 0 with NULL, where there is none */
 const command *command_find(int argc, char **argv, int *ret_words);
 
-extern const command command_attach, command_commit, command_completion, command_cp, command_create, command_doctor, command_exec,
-    command_help, command_image_inspect, command_images, command_import, command_image_prune, command_info, command_inspect, command_kill,
-    command_load, command_login, command_logout, command_logs, command_ps, command_pull, command_rm, command_rmi, command_run, command_save,
-    command_system_df, command_tag, command_rename, command_restart, command_system_prune, command_start, command_stats, command_stop,
-    command_top, command_update, command_version, command_volume_create, command_volume_inspect, command_volume_ls, command_volume_rm,
-    command_wait;
+extern const command command_attach, command_commit, command_completion, command_cp, command_create, command_doctor, command_events,
+    command_exec, command_help, command_image_inspect, command_images, command_import, command_image_prune, command_info, command_inspect,
+    command_kill, command_load, command_login, command_logout, command_logs, command_ps, command_pull, command_rm, command_rmi, command_run,
+    command_save, command_system_df, command_tag, command_rename, command_restart, command_system_prune, command_start, command_stats,
+    command_stop, command_top, command_update, command_version, command_volume_create, command_volume_inspect, command_volume_ls,
+    command_volume_rm, command_wait;
 
 #endif

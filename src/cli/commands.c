@@ -45,6 +45,7 @@ const command *const commands[] = {
     &command_info,
     &command_system_df,
     &command_system_prune,
+    &command_events,
     &command_completion,
     &command_version,
     &command_help,

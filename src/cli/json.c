@@ -371,13 +371,34 @@ json_t *json_of_stats(const nb_box_info *box, const nb_box_stats *stats, double 
     return end(&b);
 }
 
-int json_print(json_t *take_value, FILE *to, nb_error *err) {
+json_t *json_of_event(const nb_runtime_event *event) {
+    json_builder b = begin();
+    add_time(&b, "time", event->at_ms);
+    add_string(&b, "type", event->kind);
+    add_string(&b, "event", event->action);
+    add_string(&b, "id", event->id);
+    add_string(&b, "name", event->name);
+    add_string(&b, "image", event->image);
+    add_labels(&b, "labels", event->labels);
+    add_labels(&b, "attributes", event->attributes);
+    return end(&b);
+}
+
+static int print(json_t *take_value, size_t flags, FILE *to, nb_error *err) {
     if (!take_value)
         return nb_fail_oom(err);
-    int r = json_dumpf(take_value, to, JSON_INDENT(JSON_INDENT_STEP) | JSON_ENCODE_ANY);
+    int r = json_dumpf(take_value, to, flags | JSON_ENCODE_ANY);
     json_decref(take_value);
     if (r < 0 && !ferror(to)) /* a stream that refuses is told when it is flushed at the end */
         return nb_fail_oom(err);
     (void) fputc('\n', to);
     return 0;
+}
+
+int json_print(json_t *take_value, FILE *to, nb_error *err) {
+    return print(take_value, JSON_INDENT(JSON_INDENT_STEP), to, err);
+}
+
+int json_print_line(json_t *take_value, FILE *to, nb_error *err) {
+    return print(take_value, JSON_COMPACT, to, err);
 }

@@ -16,6 +16,7 @@
 #include "base/process.h"
 #include "base/size.h"
 #include "machine/qcow2.h"
+#include "runtime/event.h"
 #include "runtime/image-config.h"
 #include "runtime/image.h"
 #include "runtime/mount.h"
@@ -266,6 +267,8 @@ static int create(nb_runtime *rt, const box_record *box, nb_error *err) {
     if (result < 0) {
         (void) file_remove_tree(rt->boxes, temporary);
         (void) file_remove_tree(rt->boxes, box->id);
+    } else {
+        event_tell_created(rt, box);
     }
     return result;
 }

@@ -13,6 +13,7 @@
 #include "runtime/channel.h"
 #include "runtime/connect.h"
 #include "runtime/embedded.h"
+#include "runtime/event.h"
 #include "runtime/mount.h"
 
 #include <errno.h>
@@ -100,11 +101,14 @@ static int mount(nb_box *box, const nb_mount *wanted, nb_error *err) {
     if (result < 0)
         return result;
     result = mount_now(box, strv_of(&record), err);
-    if (result == 0 || result == -NB_E_STOPPED)
-        return 0;
-    if (mount_next(strv_of(&record), &words))
+    if (!mount_next(strv_of(&record), &words))
+        return result;
+    if (result < 0 && result != -NB_E_STOPPED) {
         (void) change_record(box, take_from_record, (void *) words.target, NULL);
-    return result;
+        return result;
+    }
+    event_tell_one(box->runtime, EVENT_BOX, "mount", box->id, "target=", words.target);
+    return 0;
 }
 
 int nb_box_mount(nb_box *box, const nb_mount *wanted, nb_error *err) {
@@ -130,6 +134,8 @@ static int unmount(nb_box *box, const char *target, nb_error *err) {
         result = unmount_now(box, clean, err);
     if (result == 0 || result == -NB_E_STOPPED || result == -NB_E_NOT_FOUND)
         result = change_record(box, take_from_record, clean, err);
+    if (result == 0)
+        event_tell_one(box->runtime, EVENT_BOX, "unmount", box->id, "target=", clean);
     return result;
 }
 

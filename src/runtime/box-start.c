@@ -216,7 +216,7 @@ static int start_fresh(nb_runtime *rt, int folder, const box_record *box, const 
     if (result < 0 && !answered_by_shim && !o->visit) {
         nb_error why;
         (void) nb_fail(&why, -result, 0, "%s", err ? err->message : nb_code_text(-result));
-        box_record_failure(folder, &why);
+        box_record_failure(folder, &rt->log, &why);
     }
     exec_beginning beginning = {.exec_id = WIRE_MAIN_EXEC_ID, .id = wire_str(main_id), .open_stdin = box->open_stdin, .tty = box->tty};
     if (result == 0 && attach)

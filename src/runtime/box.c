@@ -14,6 +14,7 @@
 #include "base/process.h"
 #include "runtime/channel.h"
 #include "runtime/connect.h"
+#include "runtime/event.h"
 #include "runtime/mount.h"
 #include "runtime/options.h"
 #include "runtime/result.h"
@@ -41,33 +42,6 @@
 #define REMOVAL_LOOK_NS 5000000L
 /* Between making a box and starting it, by one of our own calls: far beyond any real time. */
 #define ABANDONED_AFTER_MS 600000u
-
-const char *nb_box_state_name(nb_box_state state) {
-    switch (state) {
-#define STATE_NAME(name, number, text) \
-    case name:                         \
-        return text;
-        NB_BOX_STATES(STATE_NAME)
-#undef STATE_NAME
-    }
-    return "unknown";
-}
-
-const char *nb_end_cause_name(nb_end_cause cause) {
-    switch (cause) {
-    case NB_END_NONE:
-        return "none";
-    case NB_END_EXIT:
-        return "exit";
-    case NB_END_STOP:
-        return "stop";
-    case NB_END_CRASH:
-        return "crash";
-    case NB_END_OWNER:
-        return "owner";
-    }
-    return "unknown";
-}
 
 int box_open_folder(const nb_runtime *rt, const char *id, nb_error *err) {
     int fd = openat(rt->boxes, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -325,6 +299,8 @@ int nb_box_rename(nb_box *box, const char *name, nb_error *err) {
     int result = options_check_name(name, err);
     if (result == 0)
         result = store_rename_box(box->runtime->store, box->id, name, err);
+    if (result == 0)
+        event_tell_one(box->runtime, EVENT_BOX, "rename", box->id, EVENT_NAME, name);
     return nb_fail_within(err, result, "rename box '%s'", box->called);
 }
 
@@ -368,11 +344,19 @@ static int lock_for_removal(nb_runtime *rt, int folder, const char *id, int64_t 
     }
 }
 
+static int remove_record(nb_runtime *rt, const char *id, nb_error *err) {
+    bool gone;
+    int result = store_remove_box(rt->store, id, &gone, err);
+    if (result == 0 && gone)
+        event_tell_one(rt, EVENT_BOX, "remove", id, NULL, NULL);
+    return result;
+}
+
 static int remove_box(nb_runtime *rt, const char *id, bool force, int64_t wait_ms, nb_error *err) {
     CLEANUP(cleanup_fd) int folder = box_open_folder(rt, id, err);
     if (folder == -NB_E_NOT_FOUND) {
         /* A crash between the two halves of a removal. */
-        return store_remove_box(rt->store, id, err);
+        return remove_record(rt, id, err);
     }
     if (folder < 0)
         return folder;
@@ -380,7 +364,7 @@ static int remove_box(nb_runtime *rt, const char *id, bool force, int64_t wait_m
     CLEANUP(cleanup_fd) int lock = result < 0 ? result : lock_for_removal(rt, folder, id, wait_ms, err);
     if (lock < 0)
         return lock == -NB_E_NOT_FOUND ? 0 : lock;
-    result = store_remove_box(rt->store, id, err);
+    result = remove_record(rt, id, err);
     if (result < 0)
         return result;
     if (file_remove_tree(rt->boxes, id) < 0)

@@ -179,6 +179,7 @@ static int import_disk(commit *c, const image_settings *settings, arena *a, imag
                           .config = &c->config,
                           .changes = strv_of(&c->changes),
                           .settings = settings,
+                          .event = "commit",
                           .until = deadline_in(image_settings_time_ms(settings))};
     if (result == 0)
         result = image_import_named(c->box->runtime, &order, c->name, "", a, ret_image, err);

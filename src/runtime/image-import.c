@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/lock.h"
+#include "runtime/event.h"
 #include "runtime/image-config.h"
 #include "runtime/image-name.h"
 #include "runtime/image-room.h"
@@ -178,9 +179,11 @@ int image_import_named(nb_runtime *rt, const import_order *order, const char *na
     image.name = name[0] ? arena_string(a, name) : name_in_archive(&image, a);
     image.source = arena_string(a, source);
     result = a->failed ? nb_fail_oom(err) : store_add_image(rt->store, &image, err);
-    if (result == 0)
-        *ret_image = image;
-    return result;
+    if (result < 0)
+        return result;
+    event_tell_one(rt, EVENT_IMAGE, order->event, image.id, EVENT_NAME, image.name);
+    *ret_image = image;
+    return 0;
 }
 
 void image_sweep(nb_runtime *rt) {

@@ -20,6 +20,7 @@ typedef struct import_order {
     const msg_image_config *config; /* of a root file system; NULL for what brings its own */
     strv changes;                   /* to it: a Dockerfile's instructions */
     const image_settings *settings;
+    const char *event;    /* what the home's log of events calls this */
     deadline until;       /* when it must be done */
     uint64_t blobs_bytes; /* what the image takes besides its disk */
 } import_order;

@@ -63,7 +63,8 @@ int nb_image_import(nb_runtime *rt, int fd, const char *name, const nb_import_op
                           .tag = "",
                           .architecture = host_architecture(),
                           .config = &config,
-                          .changes = strv_of(&changes)};
+                          .changes = strv_of(&changes),
+                          .event = "import"};
     if (result == 0)
         result = image_settings_load(&settings, err);
     if (result == 0)
@@ -159,6 +160,6 @@ int nb_image_load(nb_runtime *rt, const char *path, int fd, nb_image_info **ret_
     CLEANUP(cleanup_fd) int source = path ? open_path(path, err) : open_stream(rt, fd, &settings, err);
     if (source < 0)
         return path ? source : nb_fail_within(err, source, "load '%s'", called);
-    import_order order = {.kind = WIRE_IMAGE_ARCHIVE, .source = source, .tag = "", .architecture = host_architecture()};
+    import_order order = {.kind = WIRE_IMAGE_ARCHIVE, .source = source, .tag = "", .architecture = host_architecture(), .event = "load"};
     return nb_fail_within(err, import_under_lock(rt, &order, &settings, "", ret_image, err), "load '%s'", called);
 }

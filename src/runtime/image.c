@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "runtime/event.h"
 #include "runtime/image-config.h"
 #include "runtime/image-import.h"
 #include "runtime/image-reference.h"
@@ -99,6 +100,7 @@ static int prepare_from(nb_runtime *rt, const image_reference *reference, const 
                           .architecture = host_architecture(),
                           .config = &config,
                           .settings = &settings,
+                          .event = "import",
                           .until = deadline_in(image_settings_time_ms(&settings))};
     result = nb_fail_within(err, image_import_named(rt, &order, name, source_text, a, ret_image, err), "use the image '%s'", name);
     lock = fd_close(lock);
@@ -361,6 +363,8 @@ int nb_image_tag(nb_runtime *rt, const char *name_or_id, const char *name, nb_er
             image.source = "";
         result = nb_fail_within(err, store_name_image(rt->store, &image, err), "tag the image as '%s'", name);
     }
+    if (result == 0)
+        event_tell_one(rt, EVENT_IMAGE, "tag", image.id, EVENT_NAME, familiar);
     arena_done(&a);
     return result;
 }
@@ -369,8 +373,11 @@ int image_forget(nb_runtime *rt, const image_record *image, arena *a, strv *ret_
     int result = store_list_blobs(rt->store, image->id, a, ret_blobs, err);
     if (result == 0)
         result = store_remove_image(rt->store, image, ret_gone, err);
-    if (result < 0 || !*ret_gone)
+    if (result < 0)
         return result;
+    event_tell_one(rt, EVENT_IMAGE, *ret_gone ? "remove" : "untag", image->id, EVENT_NAME, image->name);
+    if (!*ret_gone)
+        return 0;
     CLEANUP(cleanup_free) char *path = image_disk_path(rt, image->id);
     if (!path || (unlink(path) < 0 && errno != ENOENT))
         result = nb_fail(err, nb_code_of_errno(errno), errno, "remove its base disk");

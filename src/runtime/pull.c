@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/lock.h"
 #include "base/size.h"
+#include "runtime/event.h"
 #include "runtime/image-import.h"
 #include "runtime/image-room.h"
 #include "runtime/image-worker.h"
@@ -292,8 +293,10 @@ int image_pull(nb_runtime *rt, const image_name *name, const char *recorded_name
         pull_sweep(rt, result == 0 ? (strv){0} : f.blobs);
     else if (result == -NB_E_CANCELLED)
         sweep_unless_busy(rt, &(sweep){.since = began});
-    if (result == 0)
+    if (result == 0) {
+        event_tell_one(rt, EVENT_IMAGE, "pull", ret_image->id, EVENT_NAME, ret_image->name);
         image_make_room(rt, &settings, ret_image->id);
+    }
     return result;
 }
 

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/process.h"
+#include "runtime/event.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +25,28 @@
 #define LOCK_LOOK_NS 2000000L
 /* A killed process that holds much memory may take a while to go on a loaded host. */
 #define BURY_TIMEOUT_MS 30000
+
+const char *nb_box_state_name(nb_box_state state) {
+    switch (state) {
+#define STATE_NAME(name, number, text) \
+    case name:                         \
+        return text;
+        NB_BOX_STATES(STATE_NAME)
+#undef STATE_NAME
+    }
+    return "unknown";
+}
+
+const char *nb_end_cause_name(nb_end_cause cause) {
+    switch (cause) {
+#define CAUSE_NAME(name, number, text) \
+    case name:                         \
+        return text;
+        NB_END_CAUSES(CAUSE_NAME)
+#undef CAUSE_NAME
+    }
+    return "unknown";
+}
 
 void box_status_done(box_status *status) {
     free(status->bytes);
@@ -86,8 +109,10 @@ static void mend(int folder, box_status *status, const log_sink *log) {
     status->record.message = wire_str("its shim was killed");
     status->record.finished_at_ms = clock_wall_ms();
     status->record.shim_pid = 0; /* the machine's pid stays: box_bury_machine() wants it */
-    if (lock >= 0)               /* else somebody else mends it; we only say what we found */
+    if (lock >= 0) {             /* else somebody else mends it; we only say what we found */
         write_record(folder, &status->record);
+        event_tell_end(folder, log, !started, "its shim was killed");
+    }
 }
 
 int box_status_read(int folder, const log_sink *log, box_status *ret_status, nb_error *err) {
@@ -123,7 +148,7 @@ int box_wait_unlocked(int folder, int64_t timeout_ms, nb_error *err) {
     return 0;
 }
 
-void box_record_failure(int folder, const nb_error *why) {
+void box_record_failure(int folder, const log_sink *log, const nb_error *why) {
     nb_error ignored;
     CLEANUP(cleanup_fd) int lock = take_lock(folder, 0, &ignored);
     if (lock < 0)
@@ -135,6 +160,7 @@ void box_record_failure(int folder, const nb_error *why) {
         .finished_at_ms = clock_wall_ms(),
     };
     write_record(folder, &record);
+    event_tell_end(folder, log, true, why->message);
 }
 
 int box_bury_machine(const box_status *status, nb_error *err) {

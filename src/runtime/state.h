@@ -43,7 +43,7 @@ int box_lock(int folder, nb_error *err);
 int box_wait_unlocked(int folder, int64_t timeout_ms, nb_error *err);
 
 /* Records a start that failed before there was a shim. */
-void box_record_failure(int folder, const nb_error *why);
+void box_record_failure(int folder, const log_sink *log, const nb_error *why);
 
 /* Makes sure that the machine of a shim that died is gone too, before another is started on its disk. -NB_E_TIMEOUT. */
 int box_bury_machine(const box_status *status, nb_error *err);

@@ -230,9 +230,11 @@ int store_list_boxes(store *s, arena *a, box_record **ret_boxes, size_t *ret_cou
     return 0;
 }
 
-int store_remove_box(store *s, const char *id, nb_error *err) {
+int store_remove_box(store *s, const char *id, bool *ret_gone, nb_error *err) {
     (void) pthread_mutex_lock(&s->mutex);
     int result = store_run(s, "DELETE FROM boxes WHERE id = ?", id, err);
+    if (result == 0)
+        *ret_gone = sqlite3_changes(s->db) > 0;
     (void) pthread_mutex_unlock(&s->mutex);
     return result;
 }

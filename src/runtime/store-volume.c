@@ -51,12 +51,24 @@ int store_use_volumes(store *s, const box_record *box, nb_error *err) {
     return result;
 }
 
+typedef struct volume_addition {
+    const char *name;
+    bool is_new;
+} volume_addition;
+
 static int add_volume(store *s, void *user, nb_error *err) {
-    return insert_volume(s, user, err);
+    volume_addition *addition = user;
+    int result = insert_volume(s, addition->name, err);
+    addition->is_new = result == 0 && sqlite3_changes(s->db) > 0;
+    return result;
 }
 
-int store_add_volume(store *s, const char *name, nb_error *err) {
-    return store_in_transaction(s, add_volume, (void *) name, err);
+int store_add_volume(store *s, const char *name, bool *ret_new, nb_error *err) {
+    volume_addition addition = {.name = name};
+    int result = store_in_transaction(s, add_volume, &addition, err);
+    if (result == 0)
+        *ret_new = addition.is_new;
+    return result;
 }
 
 static int fail_unknown(const char *name, nb_error *err) {

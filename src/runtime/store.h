@@ -61,8 +61,10 @@ int store_find_box(store *s, const char *name_or_id, arena *a, box_record *ret_b
 int store_list_boxes(store *s, arena *a, box_record **ret_boxes, size_t *ret_count, nb_error *err);
 /* -NB_E_ALREADY_EXISTS, -NB_E_NOT_FOUND. */
 int store_rename_box(store *s, const char *id, const char *name, nb_error *err);
-/* What is not there is no error. */
-int store_remove_box(store *s, const char *id, nb_error *err);
+/* What is not there is no error.
+ *
+ * @ret_gone  it was there */
+int store_remove_box(store *s, const char *id, bool *ret_gone, nb_error *err);
 /* Replaces what a box has mounted by what @change makes of it, in one transaction. Its result is the call's. */
 int store_change_mounts(store *s, const char *id, int (*change)(void *user, strv before, buf *after, nb_error *err), void *user,
                         nb_error *err);
@@ -97,8 +99,10 @@ typedef struct volume_record {
     uint64_t boxes; /* that mount it */
 } volume_record;
 
-/* Records a volume; one that is here stays as it is. */
-int store_add_volume(store *s, const char *name, nb_error *err);
+/* Records a volume; one that is here stays as it is.
+ *
+ * @ret_new  it was not here */
+int store_add_volume(store *s, const char *name, bool *ret_new, nb_error *err);
 /* -NB_E_NOT_FOUND. */
 int store_find_volume(store *s, const char *name, arena *a, volume_record *ret_volume, nb_error *err);
 /* By name. */

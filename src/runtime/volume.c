@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "runtime/event.h"
 #include "runtime/options.h"
 #include "runtime/result.h"
 
@@ -117,7 +118,10 @@ int nb_volume_create(nb_runtime *rt, const char *name, nb_volume_info **ret_volu
     CLEANUP(cleanup_fd) int lock = home_lock(rt, err);
     if (lock < 0)
         return lock;
-    result = store_add_volume(rt->store, name, err);
+    bool is_new;
+    result = store_add_volume(rt->store, name, &is_new, err);
+    if (result == 0 && is_new)
+        event_tell_one(rt, EVENT_VOLUME, "create", name, NULL, NULL);
     if (result == 0)
         result = volume_make_folder(rt, name, &path, err);
     return result < 0 ? result : nb_volume_inspect(rt, name, ret_volume, err);
@@ -165,6 +169,7 @@ int nb_volume_remove(nb_runtime *rt, const char *name, nb_error *err) {
     int result = store_remove_volume(rt->store, name, err);
     if (result < 0)
         return result;
+    event_tell_one(rt, EVENT_VOLUME, "remove", name, NULL, NULL);
     if (renameat(volumes, name, volumes, removed) < 0)
         return errno == ENOENT ? 0 : nb_fail(err, nb_code_of_errno(errno), errno, "remove the folder of the volume '%s'", name);
     lock = fd_close(lock);

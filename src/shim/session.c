@@ -15,7 +15,9 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/id.h"
+#include "base/process.h"
 #include "shim/client.h"
+#include "shim/event.h"
 #include "shim/outlet.h"
 #include "shim/volume.h"
 #include "wire/failure.h"
@@ -75,6 +77,11 @@ static bool is_main(const session *x) {
 /* One that mounts for the shim: nobody outside knows of it. */
 static bool is_mounter(const session *x) {
     return x->spawn_flags & WIRE_SPAWN_MOUNT;
+}
+
+/* Whether the home's log of events has it: what a user has asked for as a command. */
+static bool is_told(const session *x) {
+    return !is_main(x) && !(x->spawn_flags & (WIRE_SPAWN_MOUNT | WIRE_SPAWN_COPY | WIRE_SPAWN_PROCESSES));
 }
 
 static uint32_t channel_of(const session *x, size_t stream) {
@@ -212,6 +219,8 @@ int session_spawned(shim *s, const msg_spawned *message) {
     msg_begun begun = {.exec_id = x->exec_id, .pid = x->pid, .id = wire_str(x->id)};
     if (asker(x))
         link_send(client_link(asker(x)), wire_encode_begun, &begun);
+    if (is_told(x))
+        event_tell_begun(s, x->id, (strv){x->argv, x->argv_bytes});
     if (is_main(x))
         shim_main_spawned(s);
     else if (!x->owner && !x->detached)
@@ -325,6 +334,8 @@ static void end(session *x, const msg_exited *exited) {
     x->state = SESSION_ENDED;
     s->session_count--;
     put_on_record(x);
+    if (is_told(x) && !(exited->exit_flags & WIRE_EXIT_STOPPED))
+        event_tell_exited(s, x->id, exited);
     while (x->watchers) {
         send_exited(x, x->watchers);
         stop_watching(&x->watchers);
@@ -668,6 +679,11 @@ int session_signal(client *c, const msg_signal *message) {
         return 0; /* its exec has just ended */
     if (x->exec_id != message->exec_id || message->signal < 1 || message->signal > WIRE_SIGNAL_MAX)
         return -NB_E_PROTOCOL;
+    if (is_main(x)) {
+        char number[8];
+        (void) snprintf(number, sizeof(number), "%u", message->signal);
+        event_tell(x->shim, "kill", "signal=", signal_name(message->signal) ? signal_name(message->signal) : number);
+    }
     link_send(&x->shim->agent, wire_encode_signal, message);
     return 0;
 }

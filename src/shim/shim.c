@@ -19,6 +19,7 @@
 #include "base/lock.h"
 #include "base/process.h"
 #include "shim/client.h"
+#include "shim/event.h"
 #include "shim/session.h"
 #include "shim/stats.h"
 #include "shim/volume.h"
@@ -167,6 +168,7 @@ static void conclude(shim *s) {
     if (s->orders.launch.launch_flags & WIRE_LAUNCH_REMOVE && !failed)
         (void) unlinkat(s->folder, DISK_FILE, 0); /* the largest part; the library takes the rest when it takes the record */
     write_record(s, failed ? NB_BOX_FAILED : NB_BOX_STOPPED, true);
+    event_tell_over(s);
     s->lock = fd_close(s->lock);
 
     if (s->launcher) {
@@ -236,6 +238,7 @@ void shim_stop(shim *s, uint8_t cause, uint32_t grace_ms) {
         return;
     }
     write_record(s, NB_BOX_STOPPING, false);
+    event_tell_stopping(s);
     if (!s->has_main && (s->session_count == 0 || grace_ms == 0)) {
         begin_closing(s);
         return;
@@ -309,6 +312,7 @@ static void now_running(shim *s, bool has_main) {
     s->record.is.started_at_ms = clock_wall_ms();
     set_state(s, SHIM_RUNNING);
     write_record(s, NB_BOX_RUNNING, false);
+    event_tell(s, "start", NULL, NULL);
     if (s->launcher) {
         link_send(client_link(s->launcher), wire_encode_launched,
                   (&(msg_launched){.shim_pid = (uint32_t) getpid(), .machine_pid = (uint32_t) machine_pid(s->machine)}));
@@ -343,7 +347,11 @@ void shim_main_ended(shim *s, const msg_exited *exited) {
     if (s->record.is.cause == NB_END_NONE)
         s->record.is.cause = NB_END_EXIT;
     log_info(&s->log, "main command: ended: code %d, signal %u", exited->code, exited->signal);
+    bool stops_now = s->record.is.state == NB_BOX_RUNNING;
     write_record(s, NB_BOX_STOPPING, true); /* what the box did is safe before its machine is touched */
+    event_tell_exited(s, NULL, exited);
+    if (stops_now)
+        event_tell_stopping(s);
     if (s->state == SHIM_RUNNING || s->state == SHIM_ENDING)
         begin_closing(s);
 }
@@ -613,6 +621,7 @@ int shim_launch(shim *s, client *launcher, const uint8_t *bytes, size_t length, 
         s->record.is.shim_start_ticks = self.start_ticks;
         s->step_began_us = s->orders.launch.requested_at_ns / 1000;
         write_record(s, NB_BOX_STARTING, false);
+        event_tell(s, "starting", NULL, NULL);
         result = client_listen(s) < 0 ? nb_fail(err, nb_code_of_errno(errno), errno, "listen on '%s' in the box's folder", SOCKET_FILE)
                                       : launch_machine(s, err);
     }
@@ -651,7 +660,8 @@ int shim_init(shim *s, loop *l, int folder, nb_error *err) {
                 .main_log = {.fd = -1},
                 .exec_log = {.fd = -1},
                 .lock = -1,
-                .agent = {.fd = -1}};
+                .agent = {.fd = -1},
+                .home = openat(folder, "../..", O_PATH | O_DIRECTORY | O_CLOEXEC)};
     loop_timer_init(l, &s->step_timer, on_step_timeout, s);
     loop_timer_init(l, &s->kill_timer, on_grace_over, s);
     loop_timer_init(l, &s->limit_timer, on_limit_over, s);
@@ -671,5 +681,6 @@ void shim_done(shim *s) {
     loop_timer_done(&s->limit_timer);
     loop_fd_done(&s->owner_watcher);
     s->lock = fd_close(s->lock);
+    s->home = fd_close(s->home);
     free(s->orders.bytes);
 }

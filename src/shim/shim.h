@@ -57,6 +57,7 @@ typedef struct shim {
     loop *loop;
     log_sink log;
     int folder; /* the box's */
+    int home;   /* for its log of events; -1: not to be had */
     shim_state state;
     shim_orders orders;
     record record;

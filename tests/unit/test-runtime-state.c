@@ -132,10 +132,10 @@ static void a_failed_start_is_recorded_unless_somebody_runs_the_box(void **state
     CLEANUP(test_folder_remove) test_folder folder = test_folder_make();
     nb_error why = {.code = NB_E_MACHINE, .message = "no qemu"};
     int lock = hold_lock(&folder);
-    box_record_failure(folder.fd, &why);
+    box_record_failure(folder.fd, NULL, &why);
     assert_int_equal(faccessat(folder.fd, STATE_RECORD_FILE, F_OK, 0), -1);
     (void) fd_close(lock);
-    box_record_failure(folder.fd, &why);
+    box_record_failure(folder.fd, NULL, &why);
     CLEANUP(box_status_done) box_status status = read_status(&folder);
     assert_int_equal(status.record.state, NB_BOX_FAILED);
     assert_int_equal(status.record.failure, NB_E_MACHINE);

@@ -103,6 +103,13 @@ static void a_box_comes_back_as_it_went(void **state) {
     assert_true(out.tty && out.keep && out.init && !out.detach && !out.auto_remove && !out.open_stdin);
 }
 
+/* Whether it was there. */
+static bool remove_box(bench *b, const char *id) {
+    bool gone = false;
+    assert_int_equal(store_remove_box(b->s, id, &gone, NULL), 0);
+    return gone;
+}
+
 static void a_name_is_taken_once_and_no_name_by_anyone(void **state) {
     bench *b = *state;
     add_image(b, "sha256:aaaa1", "busybox");
@@ -114,8 +121,8 @@ static void a_name_is_taken_once_and_no_name_by_anyone(void **state) {
     assert_int_equal(store_count(b->s, &boxes, &images, NULL), 0);
     assert_int_equal(boxes, 3);
     assert_int_equal(images, 1);
-    assert_int_equal(store_remove_box(b->s, "aaaaaaaaaaaa", NULL), 0);
-    assert_int_equal(store_remove_box(b->s, "aaaaaaaaaaaa", NULL), 0);
+    assert_true(remove_box(b, "aaaaaaaaaaaa"));
+    assert_false(remove_box(b, "aaaaaaaaaaaa"));
     assert_int_equal(add_box(b, "bbbbbbbbbbbb", "web"), 0);
 }
 
@@ -225,7 +232,7 @@ static void an_image_goes_with_its_last_name_unless_a_box_needs_it(void **state)
     assert_int_equal(store_remove_image(b->s, &two, &gone, NULL), -NB_E_INVALID_STATE);
     assert_int_equal(store_remove_image(b->s, &by_id, &gone, NULL), -NB_E_INVALID_STATE);
     assert_int_equal(store_find_image(b->s, "two", &b->a, &found, NULL), 0); /* what failed changed nothing */
-    assert_int_equal(store_remove_box(b->s, "aaaaaaaaaaaa", NULL), 0);
+    (void) remove_box(b, "aaaaaaaaaaaa");
     assert_int_equal(store_remove_image(b->s, &two, &gone, NULL), 0);
     assert_true(gone);
     assert_int_equal(store_find_image(b->s, "sha256:aaaa1", &b->a, &found, NULL), -NB_E_NOT_FOUND);
@@ -255,16 +262,16 @@ static void images_without_boxes_are_listed_by_when_they_were_used(void **state)
     x.created_at_ms = 5; /* a clock that went back makes nothing older */
     assert_int_equal(store_add_box(b->s, &x, NULL), 0);
     assert_unused(b, "sha256:aaaa2 sha256:aaaa3 ");
-    assert_int_equal(store_remove_box(b->s, x.id, NULL), 0);
+    (void) remove_box(b, x.id);
     x.image_id = two.id;
     x.created_at_ms = 11 * MINUTE_MS; /* not worth a write */
     assert_int_equal(store_add_box(b->s, &x, NULL), 0);
     assert_int_equal(store_find_image(b->s, "two", &b->a, &found, NULL), 0);
     assert_int_equal(found.used_at_ms, 10 * MINUTE_MS);
-    assert_int_equal(store_remove_box(b->s, x.id, NULL), 0);
+    (void) remove_box(b, x.id);
     x.created_at_ms = 40 * MINUTE_MS;
     assert_int_equal(store_add_box(b->s, &x, NULL), 0);
-    assert_int_equal(store_remove_box(b->s, x.id, NULL), 0);
+    (void) remove_box(b, x.id);
     assert_unused(b, "sha256:aaaa3 sha256:aaaa1 sha256:aaaa2 ");
     three.name = "again";
     assert_int_equal(store_name_image(b->s, &three, NULL), 0); /* now, long after all of these */
@@ -427,7 +434,11 @@ static void a_box_of_an_older_home_has_nothing_mounted(void **state) {
     assert_int_equal(store_open(b->path, &b->s, NULL), 0);
     assert_int_equal(store_find_box(b->s, "web", &b->a, &found, NULL), 0);
     assert_int_equal(found.mounts.bytes, 0);
-    assert_int_equal(store_add_volume(b->s, "data", NULL), 0);
+    bool is_new = false;
+    assert_int_equal(store_add_volume(b->s, "data", &is_new, NULL), 0);
+    assert_true(is_new);
+    assert_int_equal(store_add_volume(b->s, "data", &is_new, NULL), 0);
+    assert_false(is_new);
 }
 
 static void expect_volume(bench *b, const char *name, uint64_t boxes) {
@@ -458,9 +469,9 @@ static void a_volume_is_made_with_the_first_box_that_mounts_it_and_outlives_the_
 
     assert_int_equal(store_remove_volume(b->s, "data", &err), -NB_E_INVALID_STATE);
     assert_non_null(strstr(err.message, "used by 2 boxes"));
-    assert_int_equal(store_remove_box(b->s, "aaaaaaaaaaaa", NULL), 0);
+    (void) remove_box(b, "aaaaaaaaaaaa");
     assert_int_equal(store_remove_volume(b->s, "data", &err), -NB_E_INVALID_STATE);
-    assert_int_equal(store_remove_box(b->s, "bbbbbbbbbbbb", NULL), 0);
+    (void) remove_box(b, "bbbbbbbbbbbb");
     expect_volume(b, "data", 0);
     assert_int_equal(store_list_volumes(b->s, &b->a, &list, &count, NULL), 0);
     assert_int_equal(count, 2);
