@@ -143,7 +143,7 @@ def test_system_df_counts_what_is_there(nb, pulled, image):
     after = usage()
     assert (after['images']['count'], after['images']['active'], after['boxes']['count'], after['boxes']['active']) == (2, 2, 2, 1)
     assert after['images']['reclaimable_bytes'] == 0 and 0 < after['boxes']['reclaimable_bytes'] < after['boxes']['size_bytes']
-    assert [line.split()[0] for line in nb.ok('system', 'df').lines] == ['TYPE', 'Images', 'Boxes', 'Blobs', 'Cache']
+    assert [line.split()[0] for line in nb.ok('system', 'df').lines] == ['TYPE', 'Images', 'Boxes', 'Blobs', 'Volumes', 'Cache']
 
 
 def test_system_prune_removes_what_does_not_run_and_asks_first(nb, pulled):
