@@ -114,6 +114,10 @@ typedef struct nb_info {
 NB_API int nb_runtime_info(nb_runtime *runtime, nb_info **ret_info, nb_error *err);
 NB_API void nb_info_free(nb_info *info);
 
+/* Removes what is to go by itself: boxes with auto_remove or auto_delete_ms whose time has come, and what a crash left behind. Opening a home does
+ * the same; this is for who keeps it open. What another program is at work on is left to it. */
+NB_API int nb_runtime_sweep(nb_runtime *runtime, nb_error *err);
+
 typedef enum nb_check_state {
     NB_CHECK_OK = 0,
     NB_CHECK_WARNING = 1, /* boxes run, with less than there could be */
@@ -163,11 +167,12 @@ NB_API int nb_runtime_disk_usage(nb_runtime *runtime, nb_disk_usage *ret_usage, 
 
 /* ------------------------------------------------------------------------------------------------------------- images */
 
-/* How an image wants the health of its boxes looked at: Docker's HEALTHCHECK. Carried and shown; nothing runs it yet. */
+/* How the health of a box is looked at: Docker's HEALTHCHECK. A command is run in the box every interval; status 0 within the timeout is
+ * good. */
 typedef struct nb_health_check {
-    nb_strings test; /* "NONE"; "CMD" and a command's words; "CMD-SHELL" and a line for the shell. Empty: the image says nothing */
-    uint64_t interval_ns, timeout_ns, start_period_ns; /* nanoseconds; 0: the image says nothing */
-    uint32_t retries;                                  /* 0: the image says nothing */
+    nb_strings test; /* "NONE"; "CMD" and a command's words; "CMD-SHELL" and a line for the shell. Empty: not said */
+    uint64_t interval_ns, timeout_ns, start_period_ns; /* nanoseconds; 0: not said. What fails within the start period does not count */
+    uint32_t retries;                                  /* failures in a row that make it unhealthy; 0: not said */
 } nb_health_check;
 
 typedef struct nb_image_info {
@@ -354,6 +359,16 @@ NB_API const char *nb_end_cause_name(nb_end_cause cause);
 #define NB_STOP_TIMEOUT_DEFAULT_MS 10000
 #define NB_BOOT_TIMEOUT_DEFAULT_MS 60000
 
+#define NB_HEALTH_INTERVAL_DEFAULT_MS 30000
+#define NB_HEALTH_TIMEOUT_DEFAULT_MS 30000
+#define NB_HEALTH_RETRIES_DEFAULT 3
+
+/* "on-failure"; "unknown" for what is none. Static. */
+NB_API const char *nb_restart_policy_name(nb_restart_policy policy);
+
+/* "healthy"; "unknown" for what is none. Static. */
+NB_API const char *nb_health_name(nb_health health);
+
 typedef struct nb_box_options {
     size_t size;
     const char *image;             /* as nb_image_prepare() takes it; required */
@@ -386,6 +401,17 @@ typedef struct nb_box_options {
     nb_pull_policy pull;  /* of an image that a registry has */
     const char *platform; /* as nb_image_pull() takes it; one that is not this host's is refused, for now */
     nb_mounts mounts;     /* at most NB_MOUNTS_MAX; one whose target lies within another's is mounted after that */
+    /* The box's supervisor starts it again when it has ended by itself or crashed, after 0.1 s, then twice as long each time up to a minute, and
+     * from 0.1 s on again when it ran for 10 s. Not with auto_remove, nor without a main command. After a start of the host, see
+     * docs/lifecycle.md. */
+    nb_restart_policy restart;
+    uint32_t restart_retries;      /* of NB_RESTART_ON_FAILURE: at most so often in a row; 0: without end */
+    const nb_health_check *health; /* what it does not say is as the image says it, else the default; NULL: as the image says */
+    uint64_t
+        auto_stop_ms; /* stopped when for so long no exec ran in it, nothing was copied or mounted, and nobody was attached; 0: never */
+    uint64_t max_lifetime_ms; /* of each run: stopped when it ran for so long; 0: none */
+    uint64_t
+        auto_delete_ms; /* removed when it has been stopped, or failed, for so long: by nb_runtime_sweep(), or who opens the home; 0: never */
 } nb_box_options;
 #define NB_BOX_OPTIONS_INIT \
     { .size = sizeof(nb_box_options) }
@@ -498,10 +524,18 @@ typedef struct nb_box_info {
     uint32_t cpus, pids_max, stop_timeout_ms;
     bool tty, open_stdin, detach, auto_remove, init, keep, no_new_privileges;
     nb_strings cap_add, cap_drop, ulimits;
-    nb_mounts mounts;        /* of a named volume the source is its name */
-    uint64_t timeout_ms;     /* 0: none */
-    const char *accelerator; /* of the last start, "" before the first */
-    nb_timing timing;        /* of the last start */
+    nb_mounts mounts;    /* of a named volume the source is its name */
+    uint64_t timeout_ms; /* 0: none */
+    nb_restart_policy restart;
+    uint32_t restart_retries;
+    uint32_t restart_count;                                 /* how often its supervisor has started it again since somebody did */
+    uint64_t next_start_at_ms;                              /* STARTING: when it is started again, wall clock; 0: it is being started */
+    uint64_t auto_stop_ms, max_lifetime_ms, auto_delete_ms; /* 0: none */
+    nb_health_check health_check;                           /* as it is run: "CMD" and words; an empty test: none */
+    nb_health health;                                       /* of the last run; NB_HEALTH_NONE without a health check */
+    uint32_t health_failures;                               /* in a row */
+    const char *accelerator;                                /* of the last start, "" before the first */
+    nb_timing timing;                                       /* of the last start */
 } nb_box_info;
 
 typedef struct nb_box_list {
@@ -514,6 +548,22 @@ NB_API void nb_box_info_free(nb_box_info *info);
 
 NB_API int nb_box_list_get(nb_runtime *runtime, nb_box_list **ret_list, nb_error *err);
 NB_API void nb_box_list_free(nb_box_list *list);
+
+typedef struct nb_health_result {
+    uint64_t started_at_ms, finished_at_ms; /* wall clock */
+    int exit_code;                          /* of the command, 128 + signal when a signal ended it; -1: it could not be run */
+    bool timed_out;
+    const char *output; /* the beginning of what it wrote, at most 4 KiB, stdout first; or why it could not be run */
+} nb_health_result;
+
+typedef struct nb_health_results {
+    const nb_health_result *items; /* oldest first */
+    size_t count;
+} nb_health_results;
+
+/* The last results of a box's health check, five at most, of its last run. */
+NB_API int nb_box_health_get(nb_box *box, nb_health_results **ret_results, nb_error *err);
+NB_API void nb_health_results_free(nb_health_results *results);
 
 /* What a running box uses. Totals count from its start. */
 typedef struct nb_box_stats {

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define FILTER_FORM "name=PART, status=STATE, label=KEY, label=KEY=VALUE or volume=NAME-OR-PATH"
+#define FILTER_FORM "name=PART, status=STATE, label=KEY, label=KEY=VALUE, volume=NAME-OR-PATH, health=STATUS or restart=POLICY"
 
 /* What follows "KEY=" in @filter, or NULL when its key is another. */
 static const char *value_of(const char *filter, const char *key) {
@@ -40,7 +40,8 @@ int box_filter_check(const opt_list *filters, nb_error *err) {
         nb_box_state state;
         if (status && !find_state(status, &state))
             return nb_fail(err, NB_E_INVALID, 0, "--filter '%s': want created, starting, running, stopping, stopped or failed", filter);
-        if (!status && !value_of(filter, "name") && !value_of(filter, "label") && !value_of(filter, "volume"))
+        if (!status && !value_of(filter, "name") && !value_of(filter, "label") && !value_of(filter, "volume") &&
+            !value_of(filter, "health") && !value_of(filter, "restart"))
             return nb_fail(err, NB_E_INVALID, 0, "--filter '%s': want " FILTER_FORM, filter);
     }
     return 0;
@@ -83,7 +84,10 @@ bool box_filter_matches(const opt_list *filters, const nb_box_info *box) {
         const char *label = value_of(filters->items[i], "label");
         nb_box_state state = NB_BOX_CREATED;
         const char *volume = value_of(filters->items[i], "volume");
-        if ((label && !has_label(box, label)) || (volume && !has_mount(box, volume)))
+        const char *health = value_of(filters->items[i], "health"), *restart = value_of(filters->items[i], "restart");
+        if ((label && !has_label(box, label)) || (volume && !has_mount(box, volume)) ||
+            (health && strcmp(nb_health_name(box->health), health) != 0) ||
+            (restart && strcmp(nb_restart_policy_name(box->restart), restart) != 0))
             return false;
         name_asked = name_asked || name;
         name_fits = name_fits || (name && strstr(box->name, name));

@@ -44,7 +44,11 @@ int box_check(const box_arguments *box, nb_error *err) {
         return nb_fail(err, NB_E_UNSUPPORTED, 0, "--network %s: not supported yet", box->network);
     if (box->stop_signal && nb_signal_number(box->stop_signal) == 0)
         return nb_fail(err, NB_E_INVALID, 0, "--stop-signal '%s': want a signal's name or number, such as TERM or 15", box->stop_signal);
-    return read_security_options(&box->security_options, &no_new_privileges, err);
+    if (box->remove && strcmp(box->care.restart, "no") != 0)
+        return nb_fail(err, NB_E_INVALID, 0,
+                       "--restart and --rm exclude each other: what is removed when it stops cannot be started again");
+    int r = care_arguments_check(&box->care, err);
+    return r < 0 ? r : read_security_options(&box->security_options, &no_new_privileges, err);
 }
 
 /* KEY alone is a label without a value. */
@@ -65,6 +69,8 @@ static nb_pull_policy pull_policy(const char *word) {
 }
 
 static int create(cli *c, const box_arguments *box, nb_box_options *options, int argc, char **argv, nb_box **ret_box, nb_error *err) {
+    care_health health;
+    care_arguments_apply(&box->care, &health, options);
     options->image = argv[0];
     options->pull = pull_policy(box->pull);
     options->platform = box->platform;

@@ -6,6 +6,7 @@
 #define CLI_BOX_OPTIONS_H
 
 #include "base/buf.h"
+#include "cli/care-options.h"
 #include "cli/cli.h"
 
 typedef struct box_arguments {
@@ -15,6 +16,7 @@ typedef struct box_arguments {
     uint32_t cpus, pids_max;
     int64_t stop_timeout_ms, boot_timeout_ms, timeout_ms;
     bool remove, interactive, tty, init, quiet;
+    care_arguments care;
 } box_arguments;
 
 /* For the option table of a command whose argument struct @args has a box_arguments named box. */
@@ -52,10 +54,7 @@ typedef struct box_arguments {
         OPT_STRING('\0', "platform", args, box.platform, "OS/ARCH[/VARIANT]", NULL,                                                       \
                    "the image's variety; for now it must be this host's"),                                                                \
         OPT_UNSUPPORTED('\0', "allow", "RULE"), OPT_UNSUPPORTED('\0', "dns", "ADDRESS"),                                                  \
-        OPT_UNSUPPORTED('\0', "add-host", "NAME:ADDRESS"), OPT_UNSUPPORTED('\0', "restart", "POLICY"),                                    \
-        OPT_UNSUPPORTED('\0', "health-cmd", "COMMAND"), OPT_UNSUPPORTED('\0', "health-interval", "DURATION"),                             \
-        OPT_UNSUPPORTED('\0', "health-timeout", "DURATION"), OPT_UNSUPPORTED('\0', "health-retries", "N"),                                \
-        OPT_UNSUPPORTED('\0', "health-start-period", "DURATION"), OPT_UNSUPPORTED('\0', "secret", "NAME"),                                \
+        OPT_UNSUPPORTED('\0', "add-host", "NAME:ADDRESS"), CARE_OPTIONS(args, box.care), OPT_UNSUPPORTED('\0', "secret", "NAME"),         \
         OPT_UNSUPPORTED('\0', "security", "LEVEL"), OPT_UNSUPPORTED('\0', "privileged", NULL), OPT_UNSUPPORTED('\0', "standby", NULL)
 
 /* What the option table cannot check: -NB_E_INVALID or -NB_E_UNSUPPORTED, naming the option. To be called first. */

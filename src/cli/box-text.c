@@ -61,6 +61,21 @@ static char *stopped_text(const nb_box_info *box, const char *ago) {
     return format_text("Stopped %s ago", ago);
 }
 
+/* As docker ps has it. */
+static const char *health_text(nb_health health) {
+    switch (health) {
+    case NB_HEALTH_STARTING:
+        return " (health: starting)";
+    case NB_HEALTH_HEALTHY:
+        return " (healthy)";
+    case NB_HEALTH_UNHEALTHY:
+        return " (unhealthy)";
+    case NB_HEALTH_NONE:
+        break;
+    }
+    return "";
+}
+
 char *box_status_text(const nb_box_info *box, uint64_t now_ms, bool whole) {
     char since_start[WHEN_TEXT_SIZE], since_end[WHEN_TEXT_SIZE];
     when_span(when_since_ms(box->started_at_ms, now_ms), since_start);
@@ -69,9 +84,9 @@ char *box_status_text(const nb_box_info *box, uint64_t now_ms, bool whole) {
     case NB_BOX_CREATED:
         return strdup("Created");
     case NB_BOX_STARTING:
-        return strdup("Starting");
+        return box->next_start_at_ms ? format_text("Restarting (%d) %s ago", box->exit_code, since_end) : strdup("Starting");
     case NB_BOX_RUNNING:
-        return format_text("Up %s", since_start);
+        return format_text("Up %s%s", since_start, health_text(box->health));
     case NB_BOX_STOPPING:
         return strdup("Stopping");
     case NB_BOX_STOPPED:

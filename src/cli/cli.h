@@ -61,6 +61,9 @@ static inline void cleanup_exec(nb_exec **exec) {
 static inline void cleanup_exec_list(nb_exec_list **list) {
     nb_exec_list_free(*list);
 }
+static inline void cleanup_health_results(nb_health_results **results) {
+    nb_health_results_free(*results);
+}
 static inline void cleanup_box_info(nb_box_info **info) {
     if (*info)
         nb_box_info_free(*info);

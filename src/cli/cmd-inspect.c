@@ -14,14 +14,17 @@ static int inspect_one(cli *c, const char *name, void *args, nb_error *err) {
     CLEANUP(cleanup_box) nb_box *box = NULL;
     CLEANUP(cleanup_box_info) nb_box_info *info = NULL;
     CLEANUP(cleanup_exec_list) nb_exec_list *execs = NULL;
+    CLEANUP(cleanup_health_results) nb_health_results *results = NULL;
     int r = nb_box_open(c->runtime, name, &box, err);
     if (r == 0)
         r = nb_box_inspect(box, &info, err);
     if (r == 0)
         r = nb_exec_list_get(box, &execs, err);
+    if (r == 0)
+        r = nb_box_health_get(box, &results, err);
     if (r < 0)
         return r;
-    return json_array_append_new(array, json_of_box_with_execs(info, execs)) < 0 ? nb_fail_oom(err) : 0;
+    return json_array_append_new(array, json_of_box_details(info, execs, results)) < 0 ? nb_fail_oom(err) : 0;
 }
 
 static int inspect_run(cli *c, void *args, int argc, char **argv) {

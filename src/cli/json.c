@@ -155,7 +155,7 @@ static void add_settings(json_builder *b, const nb_box_info *box) {
     add_strings(b, "cap_drop", box->cap_drop);
     add_strings(b, "ulimits", box->ulimits);
     add_bool(b, "no_new_privileges", box->no_new_privileges);
-    add(b, "timeout_ms", box->timeout_ms ? json_integer((json_int_t) box->timeout_ms) : json_null());
+    add_number(b, "timeout_ms", (int64_t) box->timeout_ms);
 }
 
 static json_t *json_of_mounts(const nb_mounts *mounts) {
@@ -186,6 +186,30 @@ json_t *json_of_volume(const nb_volume_info *volume) {
     return end(&b);
 }
 
+static json_t *json_of_health_check(const nb_health_check *check) {
+    json_builder b = begin();
+    add_strings(&b, "test", check->test);
+    add_number(&b, "interval_ns", (int64_t) check->interval_ns);
+    add_number(&b, "timeout_ns", (int64_t) check->timeout_ns);
+    add_number(&b, "start_period_ns", (int64_t) check->start_period_ns);
+    add_number(&b, "retries", check->retries);
+    return end(&b);
+}
+
+static void add_care(json_builder *b, const nb_box_info *box) {
+    bool checked = box->health_check.test.count > 0;
+    add_string(b, "restart", nb_restart_policy_name(box->restart));
+    add_number(b, "restart_retries", box->restart_retries);
+    add_count(b, "restart_count", box->restart_count);
+    add_time(b, "next_start_at", box->next_start_at_ms);
+    add(b, "health_check", checked ? json_of_health_check(&box->health_check) : json_null());
+    add_string(b, "health", box->health == NB_HEALTH_NONE ? NULL : nb_health_name(box->health));
+    add(b, "health_failures", box->health == NB_HEALTH_NONE ? json_null() : json_integer(box->health_failures));
+    add_number(b, "auto_stop_ms", (int64_t) box->auto_stop_ms);
+    add_number(b, "max_lifetime_ms", (int64_t) box->max_lifetime_ms);
+    add_number(b, "auto_delete_ms", (int64_t) box->auto_delete_ms);
+}
+
 json_t *json_of_box(const nb_box_info *box) {
     json_builder b = begin();
     add_string(&b, "id", box->id);
@@ -195,6 +219,7 @@ json_t *json_of_box(const nb_box_info *box) {
     add_state(&b, box);
     add_settings(&b, box);
     add(&b, "mounts", json_of_mounts(&box->mounts));
+    add_care(&b, box);
     add_string(&b, "accelerator", box->accelerator);
     add(&b, "timing", box->timing.total_us ? json_of_timing(&box->timing) : json_null());
     return end(&b);
@@ -228,9 +253,25 @@ static json_t *json_of_execs(const nb_exec_list *execs) {
     return array;
 }
 
-json_t *json_of_box_with_execs(const nb_box_info *box, const nb_exec_list *execs) {
+static json_t *json_of_health_results(const nb_health_results *results) {
+    json_t *array = json_array();
+    for (size_t i = 0; i < results->count; i++) {
+        const nb_health_result *result = &results->items[i];
+        json_builder b = begin();
+        add_time(&b, "started_at", result->started_at_ms);
+        add_time(&b, "finished_at", result->finished_at_ms);
+        add(&b, "exit_code", result->exit_code >= 0 ? json_integer(result->exit_code) : json_null());
+        add_bool(&b, "timed_out", result->timed_out);
+        add_string(&b, "output", result->output);
+        append(&array, end(&b));
+    }
+    return array;
+}
+
+json_t *json_of_box_details(const nb_box_info *box, const nb_exec_list *execs, const nb_health_results *results) {
     json_t *object = json_of_box(box);
-    if (json_object_set_new(object, "execs", json_of_execs(execs)) < 0) { /* refuses NULL, for either */
+    if (json_object_set_new(object, "execs", json_of_execs(execs)) < 0 ||
+        json_object_set_new(object, "health_results", json_of_health_results(results)) < 0) { /* refuses NULL, for either */
         json_decref(object);
         return NULL;
     }
@@ -243,16 +284,6 @@ static void add_strings_or_null(json_builder *b, const char *key, nb_strings str
         add_strings(b, key, strings);
     else
         add(b, key, json_null());
-}
-
-static json_t *json_of_health_check(const nb_health_check *check) {
-    json_builder b = begin();
-    add_strings(&b, "test", check->test);
-    add_number(&b, "interval_ns", (int64_t) check->interval_ns);
-    add_number(&b, "timeout_ns", (int64_t) check->timeout_ns);
-    add_number(&b, "start_period_ns", (int64_t) check->start_period_ns);
-    add_number(&b, "retries", check->retries);
-    return end(&b);
 }
 
 json_t *json_of_image(const nb_image_info *image) {

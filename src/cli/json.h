@@ -15,7 +15,7 @@
 
 /* New references; NULL: out of memory. */
 json_t *json_of_box(const nb_box_info *box);
-json_t *json_of_box_with_execs(const nb_box_info *box, const nb_exec_list *execs);
+json_t *json_of_box_details(const nb_box_info *box, const nb_exec_list *execs, const nb_health_results *results);
 json_t *json_of_image(const nb_image_info *image);
 json_t *json_of_info(const nb_info *info);
 json_t *json_of_stats(const nb_box_info *box, const nb_box_stats *stats, double cpu_percent);

@@ -16,6 +16,7 @@
 #include "base/process.h"
 #include "base/size.h"
 #include "machine/qcow2.h"
+#include "runtime/care.h"
 #include "runtime/event.h"
 #include "runtime/image-config.h"
 #include "runtime/image.h"
@@ -62,6 +63,8 @@ static int check_options(const nb_box_options *o, nb_error *err) {
         result = check_range(o->disk_bytes, NB_DISK_MIN_BYTES, NB_DISK_MAX_BYTES, "disk", err);
     if (result == 0)
         result = check_range(o->cpus, 1, NB_CPUS_MAX, "cpus", err);
+    if (result == 0)
+        result = care_check(o, err);
     if (result == 0)
         result = options_check_pairs(o->environment, "environment variable", err);
     if (result == 0)
@@ -115,7 +118,7 @@ static int merge_labels(const nb_box_options *o, const image_record *image, buf 
 
 /* What a box's record points to. */
 typedef struct box_lists {
-    buf argv, env, labels, cap_add, cap_drop, ulimits, mounts;
+    buf argv, env, labels, cap_add, cap_drop, ulimits, mounts, health_command;
 } box_lists;
 
 static void box_lists_init(box_lists *l) {
@@ -126,6 +129,7 @@ static void box_lists_init(box_lists *l) {
     buf_init(&l->cap_drop, OPTIONS_LIST_MAX_BYTES);
     buf_init(&l->ulimits, OPTIONS_LIST_MAX_BYTES);
     buf_init(&l->mounts, MOUNT_RECORD_MAX_BYTES);
+    buf_init(&l->health_command, WIRE_IMAGE_LIST_MAX_BYTES);
 }
 
 static void box_lists_done(box_lists *l) {
@@ -136,6 +140,7 @@ static void box_lists_done(box_lists *l) {
     buf_done(&l->cap_drop);
     buf_done(&l->ulimits);
     buf_done(&l->mounts);
+    buf_done(&l->health_command);
 }
 
 /* Kept as they were given; that they can be used is found out now. */
@@ -205,6 +210,9 @@ static int merge(const nb_box_options *o, const image_record *image, const char 
         .no_new_privileges = o->no_new_privileges,
         .timeout_ms = o->timeout_ms,
     };
+    result = care_merge(o, image, &lists->health_command, &box->care, err);
+    if (result < 0)
+        return result;
     if (box->disk_bytes && box->disk_bytes < image->disk_bytes)
         return nb_fail(err, NB_E_INVALID, 0, "disk: %" PRIu64 " bytes are less than the image '%s' takes: %" PRIu64, box->disk_bytes,
                        o->image, image->disk_bytes);

@@ -145,6 +145,15 @@ static int send_order(nb_runtime *rt, int socket, const box_record *box, const s
         .limits = {buf_bytes(&allowed.limits), buf_length(&allowed.limits)},
         .requested_at_ns = requested_at_ns,
         .log_level = (uint8_t) (rt->log.write ? rt->log.max_level : LOG_LEVEL_INFO),
+        .restart = (uint8_t) box->care.restart,
+        .restart_retries = box->care.restart_retries,
+        .auto_stop_ms = box->care.auto_stop_ms,
+        .max_lifetime_ms = box->care.max_lifetime_ms,
+        .health_command = box->care.health_command,
+        .health_interval_ms = box->care.health_interval_ms,
+        .health_timeout_ms = box->care.health_timeout_ms,
+        .health_start_period_ms = box->care.health_start_period_ms,
+        .health_retries = box->care.health_retries,
     };
     if (!wire_control(bytes, wire_encode_launch, &launch))
         return nb_fail(err, NB_E_INVALID, 0, "a path or a name of the box is too long");

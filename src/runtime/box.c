@@ -40,6 +40,7 @@
 /* How long another program may take to remove the same box, and how often that is looked at. */
 #define REMOVAL_WAIT_MS 10000
 #define REMOVAL_LOOK_NS 5000000L
+#define NS_PER_MS UINT64_C(1000000)
 /* Between making a box and starting it, by one of our own calls: far beyond any real time. */
 #define ABANDONED_AFTER_MS 600000u
 
@@ -84,6 +85,18 @@ const char *nb_box_id(const nb_box *box) {
 
 /* --------------------------------------------------------------------------------------------------------- inspecting */
 
+/* A command as a health check has it. */
+static nb_strings health_test(arena *a, strv command) {
+    static const char kind[] = "CMD";
+    CLEANUP(buf_done) buf test;
+    buf_init(&test, sizeof(kind) + WIRE_IMAGE_LIST_MAX_BYTES);
+    if (command.bytes == 0)
+        return (nb_strings){0};
+    if (!buf_append(&test, kind, sizeof(kind)) || !buf_append(&test, command.at, command.bytes))
+        a->failed = true;
+    return result_strings(a, strv_of(&test));
+}
+
 static void fill_info(nb_box_info *info, arena *a, const box_record *box, const box_status *status) {
     const msg_record *run = &status->record;
     *info = (nb_box_info){
@@ -127,10 +140,24 @@ static void fill_info(nb_box_info *info, arena *a, const box_record *box, const 
         .ulimits = result_strings(a, box->ulimits),
         .mounts = mounts_result(a, box->mounts),
         .timeout_ms = box->timeout_ms,
+        .restart = (nb_restart_policy) box->care.restart,
+        .restart_retries = box->care.restart_retries,
+        .restart_count = run->restart_count,
+        .next_start_at_ms = status->live ? run->next_start_at_ms : 0,
+        .auto_stop_ms = box->care.auto_stop_ms,
+        .max_lifetime_ms = box->care.max_lifetime_ms,
+        .auto_delete_ms = box->care.auto_delete_ms,
+        .health_check = {.interval_ns = box->care.health_interval_ms * NS_PER_MS,
+                         .timeout_ns = box->care.health_timeout_ms * NS_PER_MS,
+                         .start_period_ns = box->care.health_start_period_ms * NS_PER_MS,
+                         .retries = box->care.health_retries},
+        .health = (nb_health) run->health,
+        .health_failures = run->health_failures,
         .accelerator = arena_text(a, run->accelerator.at, run->accelerator.length),
         .timing = {run->prepare_us, run->machine_us, run->boot_us, run->container_us, run->command_us,
                    run->prepare_us + run->machine_us + run->boot_us + run->container_us + run->command_us},
     };
+    info->health_check.test = health_test(a, box->care.health_command);
     const char *name = signal_name((int) box->stop_signal);
     char number[16];
     (void) snprintf(number, sizeof(number), "%" PRIu32, box->stop_signal);
@@ -419,15 +446,23 @@ static bool is_abandoned(const box_record *box, const box_status *status) {
            clock_wall_ms() > box->created_at_ms + ABANDONED_AFTER_MS;
 }
 
-/* Boxes that were to go when they stopped, and whose program ended before it could see to that. */
-static void sweep_auto_remove(nb_runtime *rt) {
+/* Whether a box that has ended is to go now. */
+static bool is_due(const box_record *box, const box_status *status) {
+    bool ended = status->record.state == NB_BOX_STOPPED || status->record.state == NB_BOX_FAILED;
+    if (!ended)
+        return is_abandoned(box, status);
+    return box->auto_remove || clock_wall_ms() >= status->record.finished_at_ms + box->care.auto_delete_ms;
+}
+
+/* Boxes that were to go when they stopped, and whose program ended before it could see to that; and those that have been stopped for long enough. */
+static void sweep_boxes(nb_runtime *rt) {
     arena a = {0};
     box_record *boxes;
     size_t count = 0;
     if (store_list_boxes(rt->store, &a, &boxes, &count, NULL) < 0)
         count = 0;
     for (size_t i = 0; i < count; i++) {
-        if (!boxes[i].auto_remove)
+        if (!boxes[i].auto_remove && boxes[i].care.auto_delete_ms == 0)
             continue;
         int folder = box_open_folder(rt, boxes[i].id, NULL);
         box_status status;
@@ -435,8 +470,7 @@ static void sweep_auto_remove(nb_runtime *rt) {
             (void) fd_close(folder);
             continue;
         }
-        bool ended = status.record.state == NB_BOX_STOPPED || status.record.state == NB_BOX_FAILED;
-        bool over = !status.live && (ended || is_abandoned(&boxes[i], &status)) && box_bury_machine(&status, NULL) == 0;
+        bool over = !status.live && is_due(&boxes[i], &status) && box_bury_machine(&status, NULL) == 0;
         box_status_done(&status);
         (void) fd_close(folder);
         if (over)
@@ -447,5 +481,5 @@ static void sweep_auto_remove(nb_runtime *rt) {
 
 void box_sweep(nb_runtime *rt) {
     sweep_folders(rt);
-    sweep_auto_remove(rt);
+    sweep_boxes(rt);
 }

@@ -181,7 +181,8 @@ int image_import_named(nb_runtime *rt, const import_order *order, const char *na
     result = a->failed ? nb_fail_oom(err) : store_add_image(rt->store, &image, err);
     if (result < 0)
         return result;
-    event_tell_one(rt, EVENT_IMAGE, order->event, image.id, EVENT_NAME, image.name);
+    if (order->event)
+        event_tell_one(rt, EVENT_IMAGE, order->event, image.id, EVENT_NAME, image.name);
     *ret_image = image;
     return 0;
 }

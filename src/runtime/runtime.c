@@ -213,6 +213,13 @@ static void sweep(nb_runtime *rt) {
     pull_sweep(rt, (strv){0});
 }
 
+int nb_runtime_sweep(nb_runtime *rt, nb_error *err) {
+    if (!rt)
+        return nb_fail(err, NB_E_INVALID, 0, "sweep a home: it is NULL");
+    sweep(rt);
+    return 0;
+}
+
 /* The public enum and the internal one are the same numbers. */
 static void forward_log(void *user, int level, const char *line) {
     nb_runtime *rt = user;

@@ -22,6 +22,8 @@
 #include <unistd.h>
 
 #define RECORD_MAX_BYTES ((size_t) 16 << 10)
+/* restart_count, next_start_at_ms, health, health_failures. */
+#define RECORD_ADDED_BYTES 17u
 #define LOCK_LOOK_NS 2000000L
 /* A killed process that holds much memory may take a while to go on a loaded host. */
 #define BURY_TIMEOUT_MS 30000
@@ -44,6 +46,28 @@ const char *nb_end_cause_name(nb_end_cause cause) {
         return text;
         NB_END_CAUSES(CAUSE_NAME)
 #undef CAUSE_NAME
+    }
+    return "unknown";
+}
+
+const char *nb_restart_policy_name(nb_restart_policy policy) {
+    switch (policy) {
+#define POLICY_NAME(name, number, text) \
+    case name:                          \
+        return text;
+        NB_RESTART_POLICIES(POLICY_NAME)
+#undef POLICY_NAME
+    }
+    return "unknown";
+}
+
+const char *nb_health_name(nb_health health) {
+    switch (health) {
+#define HEALTH_NAME(name, number, text) \
+    case name:                          \
+        return text;
+        NB_HEALTHS(HEALTH_NAME)
+#undef HEALTH_NAME
     }
     return "unknown";
 }
@@ -76,12 +100,24 @@ int box_lock(int folder, nb_error *err) {
     return take_lock(folder, O_CREAT, err);
 }
 
+/* Understands a record. One of an older version lacks what was added since, all of it at the end, where zeros say that it is not so. */
+static bool decode_record(box_status *status, size_t length) {
+    if (wire_decode_record((const uint8_t *) status->bytes, length, &status->record) == 0)
+        return true;
+    char *longer = realloc(status->bytes, length + RECORD_ADDED_BYTES);
+    if (!longer)
+        return false;
+    memset(longer + length, 0, RECORD_ADDED_BYTES);
+    status->bytes = longer;
+    return wire_decode_record((const uint8_t *) longer, length + RECORD_ADDED_BYTES, &status->record) == 0;
+}
+
 /* No record (the box never started) is not an error: everything stays zero. */
 static int read_record(int folder, box_status *status, nb_error *err) {
     size_t length;
     if (file_read(folder, STATE_RECORD_FILE, RECORD_MAX_BYTES, &status->bytes, &length) < 0)
         return errno == ENOENT ? 0 : nb_fail(err, nb_code_of_errno(errno), errno, "read the box's record '%s'", STATE_RECORD_FILE);
-    if (wire_decode_record((const uint8_t *) status->bytes, length, &status->record) < 0 || status->record.state > NB_BOX_FAILED) {
+    if (!decode_record(status, length) || status->record.state > NB_BOX_FAILED || status->record.health > NB_HEALTH_UNHEALTHY) {
         /* Damaged from outside: nothing in it is to be believed, not even a pid. */
         status->record = (msg_record){.state = NB_BOX_FAILED, .failure = NB_E_STORAGE, .message = wire_str("its record was damaged")};
         return 0;
@@ -108,6 +144,7 @@ static void mend(int folder, box_status *status, const log_sink *log) {
     status->record.failure = NB_E_BOX_GONE;
     status->record.message = wire_str("its shim was killed");
     status->record.finished_at_ms = clock_wall_ms();
+    status->record.next_start_at_ms = 0;
     status->record.shim_pid = 0; /* the machine's pid stays: box_bury_machine() wants it */
     if (lock >= 0) {             /* else somebody else mends it; we only say what we found */
         write_record(folder, &status->record);

@@ -14,7 +14,9 @@
 #define BOX_COLUMNS                                                                                                                   \
     "id, coalesce(name, ''), image, image_id, created_at_ms, argv, env, labels, cwd, user, hostname, memory_bytes, disk_bytes, cpus," \
     " pids_max, stop_signal, stop_timeout_ms, boot_timeout_ms, tty, open_stdin, detach, auto_remove, init, keep, cap_add, cap_drop,"  \
-    " ulimits, no_new_privileges, timeout_ms, mounts"
+    " ulimits, no_new_privileges, timeout_ms, mounts, restart, restart_retries, auto_stop_ms, max_lifetime_ms, auto_delete_ms, "      \
+    "health_command,"                                                                                                                 \
+    " health_interval_ms, health_timeout_ms, health_start_period_ms, health_retries"
 
 static void read_box(sqlite3_stmt *row, arena *a, void *item) {
     *(box_record *) item = (box_record){
@@ -48,6 +50,16 @@ static void read_box(sqlite3_stmt *row, arena *a, void *item) {
         .no_new_privileges = sqlite3_column_int(row, 27),
         .timeout_ms = store_column_u64(row, 28),
         .mounts = store_column_list(row, 29, a),
+        .care = {.restart = (uint32_t) store_column_u64(row, 30),
+                 .restart_retries = (uint32_t) store_column_u64(row, 31),
+                 .auto_stop_ms = store_column_u64(row, 32),
+                 .max_lifetime_ms = store_column_u64(row, 33),
+                 .auto_delete_ms = store_column_u64(row, 34),
+                 .health_command = store_column_list(row, 35, a),
+                 .health_interval_ms = store_column_u64(row, 36),
+                 .health_timeout_ms = store_column_u64(row, 37),
+                 .health_start_period_ms = store_column_u64(row, 38),
+                 .health_retries = (uint32_t) store_column_u64(row, 39)},
     };
 }
 
@@ -67,6 +79,7 @@ static void bind_box(sqlite3_stmt *statement, const box_record *box) {
     store_bind_list(statement, 26, box->cap_drop);
     store_bind_list(statement, 27, box->ulimits);
     store_bind_list(statement, 30, box->mounts);
+    store_bind_list(statement, 36, box->care.health_command);
     const struct {
         int at;
         uint64_t value;
@@ -87,6 +100,15 @@ static void bind_box(sqlite3_stmt *statement, const box_record *box) {
         {24, box->keep},
         {28, box->no_new_privileges},
         {29, box->timeout_ms},
+        {31, box->care.restart},
+        {32, box->care.restart_retries},
+        {33, box->care.auto_stop_ms},
+        {34, box->care.max_lifetime_ms},
+        {35, box->care.auto_delete_ms},
+        {37, box->care.health_interval_ms},
+        {38, box->care.health_timeout_ms},
+        {39, box->care.health_start_period_ms},
+        {40, box->care.health_retries},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(numbers); i++)
         (void) sqlite3_bind_int64(statement, numbers[i].at, (sqlite3_int64) numbers[i].value);
@@ -99,13 +121,15 @@ static int fail_name(const char *name, nb_error *err) {
 
 static int add_box(store *s, const box_record *box, nb_error *err) {
     CLEANUP(store_cleanup_statement) sqlite3_stmt *statement = NULL;
-    int result =
-        store_prepare(s,
-                      "INSERT INTO boxes (id, name, image, image_id, created_at_ms, argv, env, labels, cwd, user, hostname, memory_bytes,"
-                      " disk_bytes, cpus, pids_max, stop_signal, stop_timeout_ms, boot_timeout_ms, tty, open_stdin, detach, auto_remove,"
-                      " init, keep, cap_add, cap_drop, ulimits, no_new_privileges, timeout_ms, mounts)"
-                      " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                      &statement, err);
+    int result = store_prepare(
+        s,
+        "INSERT INTO boxes (id, name, image, image_id, created_at_ms, argv, env, labels, cwd, user, hostname, memory_bytes,"
+        " disk_bytes, cpus, pids_max, stop_signal, stop_timeout_ms, boot_timeout_ms, tty, open_stdin, detach, auto_remove,"
+        " init, keep, cap_add, cap_drop, ulimits, no_new_privileges, timeout_ms, mounts, restart, restart_retries, auto_stop_ms,"
+        " max_lifetime_ms, auto_delete_ms, health_command, health_interval_ms, health_timeout_ms,"
+        " health_start_period_ms, health_retries)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        &statement, err);
     if (result < 0)
         return result;
     bind_box(statement, box);

@@ -19,6 +19,16 @@
 
 typedef struct store store;
 
+/* What its supervisor, and sweeps, see to by themselves; 0: they do not. */
+typedef struct box_care {
+    uint32_t restart; /* nb_restart_policy */
+    uint32_t restart_retries;
+    uint64_t auto_stop_ms, max_lifetime_ms, auto_delete_ms;
+    strv health_command; /* as it is executed; empty: none */
+    uint64_t health_interval_ms, health_timeout_ms, health_start_period_ms;
+    uint32_t health_retries;
+} box_care;
+
 /* A box as it was created; strings and lists belong to the arena given when it was read. */
 typedef struct box_record {
     const char *id, *name; /* name "" where it has none */
@@ -32,6 +42,7 @@ typedef struct box_record {
     uint64_t timeout_ms;
     uint32_t cpus, pids_max, stop_signal, stop_timeout_ms, boot_timeout_ms;
     bool tty, open_stdin, detach, auto_remove, init, keep, no_new_privileges;
+    box_care care;
 } box_record;
 
 typedef struct image_record {

@@ -94,6 +94,16 @@ void client_tell_stats(shim *s, const msg_counted *counted) {
     }
 }
 
+void client_fail_stats(shim *s) {
+    nb_error why;
+    (void) nb_fail(&why, NB_E_STOPPED, 0, "measure the box: it was stopped");
+    for (client *c = s->clients; c; c = c->next) {
+        if (c->awaits_stats)
+            client_fail(c, &why);
+        c->awaits_stats = false;
+    }
+}
+
 static void begin_exec(client *c, const msg_spawn *spawn) {
     shim *s = c->shim;
     nb_error why;
@@ -292,12 +302,6 @@ void client_listen_done(shim *s) {
 size_t client_end_flushed(shim *s) {
     for (client *c = s->clients, *next; c; c = next) {
         next = c->next;
-        if (c->awaits_stats) {
-            nb_error why;
-            (void) nb_fail(&why, NB_E_STOPPED, 0, "measure the box: it was stopped");
-            c->awaits_stats = false;
-            client_fail(c, &why);
-        }
         if (!c->session && buf_length(link_queue(&c->link)) == 0)
             client_free(c);
     }

@@ -31,6 +31,8 @@ bool client_was_failed(const client *c);
 /* Those who wait for the box's figures: one more; and the answer for all of them. */
 void client_await_stats(client *c);
 void client_tell_stats(shim *s, const msg_counted *counted);
+/* The box has stopped. */
+void client_fail_stats(shim *s);
 
 /* Closes each connection that has all that is its own. How many are still there: a slow reader gets all that is his. */
 size_t client_end_flushed(shim *s);

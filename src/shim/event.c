@@ -27,7 +27,7 @@ static const char *cause_name(unsigned cause) {
 static void tell(shim *s, const char *action, const buf *attributes) {
     char id[WIRE_NAME_MAX_BYTES + 1];
     wire_bytes box = s->orders.launch.box_id;
-    if (s->home < 0 || s->orders.launch.launch_flags & WIRE_LAUNCH_VISIT)
+    if (s->home < 0 || box.length == 0 || s->orders.launch.launch_flags & WIRE_LAUNCH_VISIT)
         return;
     (void) snprintf(id, sizeof(id), "%.*s", (int) box.length, (const char *) box.at);
     if (event_log_append(s->home, "box", action, id, strv_of(attributes)) < 0)

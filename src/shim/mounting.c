@@ -9,7 +9,9 @@
  */
 #include "shim/volume-private.h"
 
+#include "base/cleanup.h"
 #include "base/error.h"
+#include "shim/care.h"
 #include "shim/client.h"
 #include "shim/session.h"
 
@@ -101,7 +103,7 @@ static volume *add(shim *s, strv words, const char **first, nb_error *err) {
 }
 
 int volumes_start(shim *s, nb_error *err) {
-    strv mounts = s->orders.launch.mounts;
+    strv mounts = strv_of(&s->mounts);
     char *program = wire_str_copy(s->orders.launch.files);
     int result = program ? 0 : nb_fail_oom(err);
     for (const char *word = strv_next(mounts, NULL); result == 0 && word;) {
@@ -110,6 +112,28 @@ int volumes_start(shim *s, nb_error *err) {
     }
     free(program);
     return result;
+}
+
+/* Keeps what a client has mounted for the next start, or takes what it has unmounted from that. Memory that is out leaves it as it was: the
+ * library has its own record. */
+static void keep_for_restart(volume *v, bool mounted) {
+    shim *s = v->shim;
+    CLEANUP(buf_done) buf kept;
+    buf_init(&kept, WIRE_MOUNTS_MAX_BYTES);
+    strv mounts = strv_of(&s->mounts);
+    for (const char *first = strv_next(mounts, NULL); first;) {
+        const char *words[WIRE_MOUNT_WORDS], *word = first;
+        for (size_t i = 0; i < WIRE_MOUNT_WORDS && word; i++, word = strv_next(mounts, word))
+            words[i] = word;
+        first = word;
+        if (strcmp(words[WORD_TARGET], v->words[WORD_TARGET]) != 0 && !strv_add_array(&kept, words, WIRE_MOUNT_WORDS))
+            return;
+    }
+    if (mounted && !buf_append(&kept, buf_bytes(&v->text), buf_length(&v->text)))
+        return;
+    buf whole = s->mounts;
+    s->mounts = kept;
+    kept = whole;
 }
 
 /* ------------------------------------------------------------------------------------------------------------ the ends */
@@ -261,6 +285,8 @@ void volumes_mounter_ended(shim *s, bool good, const char *text, size_t length) 
         return;
     }
     v->state = VOLUME_MOUNTED;
+    if (good && s->state == SHIM_RUNNING)
+        keep_for_restart(v, mounting);
     tell(v, good ? NULL : &err);
     if (good && !mounting)
         leave(v);
@@ -284,6 +310,7 @@ int volumes_mount(shim *s, client *c, const msg_mount *order, nb_error *err) {
         return result;
     }
     v->asker = c;
+    care_used(s);
     volumes_next(s);
     return 0;
 }
@@ -302,6 +329,7 @@ int volumes_unmount(shim *s, client *c, const msg_unmount *order, nb_error *err)
         return nb_fail(err, NB_E_INVALID_STATE, 0, "unmount '%s' in the box: it is just being mounted or unmounted", v->words[WORD_TARGET]);
     v->state = VOLUME_LEAVING;
     v->asker = c;
+    care_used(s);
     volumes_next(s);
     return 0;
 }

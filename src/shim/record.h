@@ -21,6 +21,8 @@
 /* One piece for each exec that has ended: an EXEC_INFO. */
 #define EXEC_LOG_FILE "execs.log"
 #define EXEC_LOG_MAX_BYTES ((uint64_t) 2 << 20)
+/* One piece for each look at the box's health: a HEALTH_RESULT. */
+#define HEALTH_LOG_FILE "health.log"
 #define CONSOLE_FILE "console.log"
 #define SHIM_LOG_FILE "shim.log"
 

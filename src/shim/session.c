@@ -16,8 +16,10 @@
 #include "base/error.h"
 #include "base/id.h"
 #include "base/process.h"
+#include "shim/care.h"
 #include "shim/client.h"
 #include "shim/event.h"
+#include "shim/health.h"
 #include "shim/outlet.h"
 #include "shim/volume.h"
 #include "wire/failure.h"
@@ -54,6 +56,7 @@ struct session {
     bool stdin_ended; /* the client closed it; END goes out behind the queue */
     bool stdin_end_sent;
     bool detached;              /* its owner took leave: neither a hang-up nor an end of stdin */
+    bool is_look;               /* at the box's health */
     outlet out[2];              /* stdout, stderr */
     wire_inflow stdin_inflow;   /* from the owner */
     wire_outflow stdin_outflow; /* to the agent */
@@ -74,14 +77,18 @@ static bool is_main(const session *x) {
     return x->exec_id == WIRE_MAIN_EXEC_ID;
 }
 
-/* One that mounts for the shim: nobody outside knows of it. */
 static bool is_mounter(const session *x) {
     return x->spawn_flags & WIRE_SPAWN_MOUNT;
 }
 
+/* The shim's own: nobody outside knows of it. */
+static bool is_own(const session *x) {
+    return is_mounter(x) || x->is_look;
+}
+
 /* Whether the home's log of events has it: what a user has asked for as a command. */
 static bool is_told(const session *x) {
-    return !is_main(x) && !(x->spawn_flags & (WIRE_SPAWN_MOUNT | WIRE_SPAWN_COPY | WIRE_SPAWN_PROCESSES));
+    return !is_main(x) && !is_own(x) && !(x->spawn_flags & (WIRE_SPAWN_COPY | WIRE_SPAWN_PROCESSES));
 }
 
 static uint32_t channel_of(const session *x, size_t stream) {
@@ -195,6 +202,22 @@ int session_begin(shim *s, client *owner, const msg_spawn *spawn, nb_error *err)
     return 0;
 }
 
+int session_begin_look(shim *s, const msg_spawn *spawn, nb_error *err) {
+    int result = session_begin(s, NULL, spawn, err);
+    if (result == 0)
+        s->sessions->is_look = true;
+    return result;
+}
+
+bool session_somebody_is_here(const shim *s) {
+    for (const session *x = s->sessions; x; x = x->next) {
+        bool exec_runs = !is_main(x) && !x->is_look && x->state != SESSION_ENDED;
+        if (exec_runs || (is_main(x) && x->owner))
+            return true;
+    }
+    return false;
+}
+
 /* Who asked for it: nobody else can know of it before it runs. */
 static client *asker(const session *x) {
     return x->owner ? x->owner : x->watchers;
@@ -214,7 +237,9 @@ int session_spawned(shim *s, const msg_spawned *message) {
         return -NB_E_PROTOCOL;
     x->state = SESSION_RUNNING;
     x->pid = message->pid;
-    s->counted.execs += !is_mounter(x);
+    s->counted.execs += !is_own(x);
+    if (!x->is_look)
+        care_used(s);
     x->started_at_ms = clock_wall_ms();
     msg_begun begun = {.exec_id = x->exec_id, .pid = x->pid, .id = wire_str(x->id)};
     if (asker(x))
@@ -234,14 +259,26 @@ static void mounter_failed(shim *s, const msg_spawn_failed *message) {
     volumes_mounter_ended(s, false, why.message, strlen(why.message));
 }
 
+static void look_failed(shim *s, const msg_spawn_failed *message) {
+    const msg_launch *launch = &s->orders.launch;
+    nb_error why;
+    (void) wire_spawn_failure(&(msg_spawn){.argv = launch->health_command, .cwd = launch->cwd, .user = launch->user}, message->step,
+                              message->error, &why);
+    health_looked(s, NULL, why.message);
+}
+
 int session_spawn_failed(shim *s, const msg_spawn_failed *message) {
     session *x = find(s, message->exec_id);
     if (!x || x->state != SESSION_BEGINNING)
         return -NB_E_PROTOCOL;
     bool was_main = is_main(x);
-    if (is_mounter(x)) {
+    if (is_own(x)) {
+        bool mounter = is_mounter(x);
         session_free(x);
-        mounter_failed(s, message);
+        if (mounter)
+            mounter_failed(s, message);
+        else
+            look_failed(s, message);
         return 0;
     }
     s->counted.exec_failures++;
@@ -368,6 +405,25 @@ static void end_mounter(session *x, const msg_exited *exited) {
     volumes_mounter_ended(s, exited->code == 0 && exited->signal == 0, text, length);
 }
 
+/* As much as there is room for, NUL-terminated; a NUL within becomes a space. */
+static size_t take_output(const outlet *o, char *text, size_t size) {
+    size_t length = buf_length(&o->queue) < size ? buf_length(&o->queue) : size - 1;
+    for (size_t i = 0; i < length; i++)
+        text[i] = buf_bytes(&o->queue)[i] ? (char) buf_bytes(&o->queue)[i] : ' ';
+    text[length] = '\0';
+    return length;
+}
+
+static void end_look(session *x, const msg_exited *exited) {
+    shim *s = x->shim;
+    char output[WIRE_TEXT_MAX_BYTES + 1];
+    size_t length = take_output(&x->out[0], output, sizeof(output));
+    (void) take_output(&x->out[1], output + length, sizeof(output) - length);
+    session_free(x);
+    shim_session_ended(s);
+    health_looked(s, exited, output);
+}
+
 int session_exited(shim *s, const msg_exited *message) {
     session *x = find(s, message->exec_id);
     if (!x || x->state != SESSION_RUNNING || !streams_have_ended(x) || (is_main(x) && s->record.is.has_exit) || message->code < 0 ||
@@ -379,7 +435,10 @@ int session_exited(shim *s, const msg_exited *message) {
         shim_main_ended(s, &exited); /* its clients are told when the box has stopped */
     } else if (is_mounter(x)) {
         end_mounter(x, &exited);
+    } else if (x->is_look) {
+        end_look(x, &exited);
     } else {
+        care_used(s);
         end(x, &exited);
         forget_oldest(s);
     }
@@ -391,7 +450,7 @@ void session_terminate_all(shim *s) {
         if (is_main(x) || x->state == SESSION_ENDED)
             continue;
         /* What an interactive shell heeds is a hang-up, not a SIGTERM. */
-        uint8_t signal = x->spawn_flags & WIRE_SPAWN_TTY ? SIGHUP : SIGTERM;
+        uint8_t signal = x->is_look ? SIGKILL : x->spawn_flags & WIRE_SPAWN_TTY ? SIGHUP : SIGTERM;
         link_send(&s->agent, wire_encode_signal, (&(msg_signal){.exec_id = x->exec_id, .signal = signal, .whole_tree = 1}));
     }
 }
@@ -409,6 +468,10 @@ static void refuse(session *x) {
 void session_end_all(shim *s, const msg_exited *main_exited) {
     for (session *x = s->sessions, *next; x; x = next) {
         next = x->next;
+        if (is_own(x)) {
+            session_free(x);
+            continue;
+        }
         if (x->state == SESSION_BEGINNING) {
             refuse(x);
             continue;
@@ -469,6 +532,7 @@ int session_attach(shim *s, client *c, wire_bytes id, bool watch_only, nb_error 
         start_watching(x, c);
         return 0;
     }
+    care_used(s);
     x->owner = c;
     x->detached = false;
     client_set_session(c, x);
@@ -485,7 +549,7 @@ int session_attach(shim *s, client *c, wire_bytes id, bool watch_only, nb_error 
 void session_list(shim *s, client *c) {
     uint32_t count = 0;
     for (session *x = s->sessions; x; x = x->next) {
-        if (is_main(x) || is_mounter(x) || x->state != SESSION_RUNNING)
+        if (is_main(x) || is_own(x) || x->state != SESSION_RUNNING)
             continue;
         msg_exec_info info = info_of(x);
         link_send(client_link(c), wire_encode_exec_info, &info);
@@ -533,6 +597,7 @@ void session_leave(client *c) {
     session *x = client_session(c);
     if (!x)
         return;
+    care_used(x->shim);
     if (x->owner == c) {
         client_set_session(c, NULL);
         lose_owner(x);

@@ -16,6 +16,12 @@
  * 0, or -NB_E_... with @err. */
 int session_begin(shim *s, client *owner, const msg_spawn *spawn, nb_error *err);
 
+/* The same for a look at the box's health, which is nobody's: health_looked() hears how it ends. */
+int session_begin_look(shim *s, const msg_spawn *spawn, nb_error *err);
+
+/* Whether an exec runs, or somebody has the main command's streams. */
+bool session_somebody_is_here(const shim *s);
+
 /* Connects @c to an exec, "" being the main command: to its streams, or with @watch only to its end. -NB_E_NOT_FOUND: it is over, or never
  * was; -NB_E_INVALID_STATE: somebody has its streams. */
 int session_attach(shim *s, client *c, wire_bytes id, bool watch, nb_error *err);

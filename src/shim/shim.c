@@ -18,8 +18,10 @@
 #include "base/fd.h"
 #include "base/lock.h"
 #include "base/process.h"
+#include "shim/care.h"
 #include "shim/client.h"
 #include "shim/event.h"
+#include "shim/health.h"
 #include "shim/session.h"
 #include "shim/stats.h"
 #include "shim/volume.h"
@@ -60,21 +62,23 @@
 static const char *const state_names[] = {
     [SHIM_LAUNCHING] = "launching", [SHIM_BOOTING] = "booting", [SHIM_BUILDING] = "building", [SHIM_MOUNTING] = "mounting",
     [SHIM_BEGINNING] = "beginning", [SHIM_RUNNING] = "running", [SHIM_ENDING] = "ending",     [SHIM_CLOSING] = "closing",
-    [SHIM_HALTING] = "halting",     [SHIM_OVER] = "over",
+    [SHIM_HALTING] = "halting",     [SHIM_WAITING] = "waiting", [SHIM_OVER] = "over",
 };
 static_assert(sizeof(state_names) / sizeof(state_names[0]) == SHIM_STATE_COUNT, "every state has a name");
 
 #define TO(state) (1u << (state))
+#define TO_END (TO(SHIM_HALTING) | TO(SHIM_WAITING) | TO(SHIM_OVER))
 static const uint16_t moves[SHIM_STATE_COUNT] = {
-    [SHIM_LAUNCHING] = TO(SHIM_BOOTING) | TO(SHIM_HALTING) | TO(SHIM_OVER),
-    [SHIM_BOOTING] = TO(SHIM_BUILDING) | TO(SHIM_HALTING) | TO(SHIM_OVER),
-    [SHIM_BUILDING] = TO(SHIM_MOUNTING) | TO(SHIM_HALTING) | TO(SHIM_OVER),
-    [SHIM_MOUNTING] = TO(SHIM_BEGINNING) | TO(SHIM_RUNNING) | TO(SHIM_HALTING) | TO(SHIM_OVER),
-    [SHIM_BEGINNING] = TO(SHIM_RUNNING) | TO(SHIM_CLOSING) | TO(SHIM_HALTING) | TO(SHIM_OVER),
-    [SHIM_RUNNING] = TO(SHIM_ENDING) | TO(SHIM_CLOSING) | TO(SHIM_HALTING) | TO(SHIM_OVER),
-    [SHIM_ENDING] = TO(SHIM_CLOSING) | TO(SHIM_HALTING) | TO(SHIM_OVER),
-    [SHIM_CLOSING] = TO(SHIM_HALTING) | TO(SHIM_OVER),
-    [SHIM_HALTING] = TO(SHIM_OVER),
+    [SHIM_LAUNCHING] = TO(SHIM_BOOTING) | TO_END,
+    [SHIM_BOOTING] = TO(SHIM_BUILDING) | TO_END,
+    [SHIM_BUILDING] = TO(SHIM_MOUNTING) | TO_END,
+    [SHIM_MOUNTING] = TO(SHIM_BEGINNING) | TO(SHIM_RUNNING) | TO_END,
+    [SHIM_BEGINNING] = TO(SHIM_RUNNING) | TO(SHIM_CLOSING) | TO_END,
+    [SHIM_RUNNING] = TO(SHIM_ENDING) | TO(SHIM_CLOSING) | TO_END,
+    [SHIM_ENDING] = TO(SHIM_CLOSING) | TO_END,
+    [SHIM_CLOSING] = TO_END,
+    [SHIM_HALTING] = TO(SHIM_WAITING) | TO(SHIM_OVER),
+    [SHIM_WAITING] = TO(SHIM_LAUNCHING) | TO(SHIM_OVER),
 };
 
 static void set_state(shim *s, shim_state to) {
@@ -97,6 +101,10 @@ static void write_record(shim *s, nb_box_state state, bool durable) {
         log_error(&s->log, "record: write '%s': %m", RECORD_FILE);
 }
 
+void shim_write_record(shim *s) {
+    write_record(s, (nb_box_state) s->record.is.state, false);
+}
+
 static uint64_t now_us(void) {
     return clock_monotonic_ns() / 1000;
 }
@@ -111,7 +119,7 @@ static uint64_t take_step_us(shim *s) {
 /* -------------------------------------------------------------------------------------------------------------- the end */
 
 static void halt(shim *s, bool kill) {
-    if (s->state == SHIM_HALTING || s->state == SHIM_OVER)
+    if (s->state >= SHIM_HALTING)
         return;
     set_state(s, SHIM_HALTING);
     if (kill)
@@ -151,34 +159,57 @@ static bool was_started(const shim *s) {
     return s->record.is.started_at_ms != 0;
 }
 
-/* Nothing of the box is left but its shim. */
+/* Who waits for a start that came to nothing. */
+static void fail_launcher(shim *s) {
+    nb_error why;
+    if (!s->launcher)
+        return;
+    (void) nb_fail(&why, s->failure ? s->failure : NB_E_MACHINE, 0, "%s", s->failure ? s->failure_message : "the machine ended");
+    client_fail(take_ptr(&s->launcher), &why);
+}
+
+/* Gives the box back. The record has been written: who finds the lock free can rely on it. */
+static void let_go(shim *s) {
+    client_listen_done(s);
+    piece_log_done(&s->main_log);
+    if (s->orders.launch.launch_flags & WIRE_LAUNCH_REMOVE && was_started(s))
+        (void) unlinkat(s->folder, DISK_FILE, 0); /* the largest part; the library takes the rest when it takes the record */
+    s->lock = fd_close(s->lock);
+}
+
+/* Nothing of this run is left but its shim. */
 static void conclude(shim *s) {
     const msg_exited *main_exit = s->record.is.has_exit ? &s->main_exit : NULL;
+    uint32_t delay_ms;
     s->record.is.finished_at_ms = clock_wall_ms();
     s->record.is.failure = s->failure;
     (void) snprintf(s->record.message, sizeof(s->record.message), "%s", s->failure_message);
-    s->record.is.shim_pid = s->record.is.machine_pid = 0;
+    s->record.is.machine_pid = 0;
     s->record.is.machine_start_ticks = 0;
-    bool failed = !was_started(s);
-    if (!failed && s->failure)
+    if (was_started(s) && s->failure)
         s->record.is.cause = NB_END_CRASH;
-    client_listen_done(s);
+    loop_timer_stop(&s->limit_timer);
+    loop_timer_stop(&s->kill_timer);
+    care_ended(s);
+    health_end(s);
     volumes_done(s);
-    piece_log_done(&s->main_log);
-    if (s->orders.launch.launch_flags & WIRE_LAUNCH_REMOVE && !failed)
-        (void) unlinkat(s->folder, DISK_FILE, 0); /* the largest part; the library takes the rest when it takes the record */
-    write_record(s, failed ? NB_BOX_FAILED : NB_BOX_STOPPED, true);
+    client_fail_stats(s);
+    s->console = fd_close(s->console);
+    s->has_main = false;
+    bool again = care_wants_restart(s, &delay_ms);
+    if (again)
+        s->record.is.next_start_at_ms = clock_wall_ms() + delay_ms;
+    else
+        s->record.is.shim_pid = 0;
+    write_record(s, again ? NB_BOX_STARTING : was_started(s) ? NB_BOX_STOPPED : NB_BOX_FAILED, true);
     event_tell_over(s);
-    s->lock = fd_close(s->lock);
-
-    if (s->launcher) {
-        nb_error why;
-        (void) nb_fail(&why, s->failure ? s->failure : NB_E_MACHINE, 0, "%s", s->failure ? s->failure_message : "the machine ended");
-        client_fail(take_ptr(&s->launcher), &why);
-    }
+    if (!again)
+        let_go(s);
+    fail_launcher(s);
     session_end_all(s, main_exit);
     piece_log_done(&s->exec_log);
-    loop_timer_start(&s->step_timer, 0);
+    set_state(s, again ? SHIM_WAITING : SHIM_OVER);
+    loop_timer_start(&s->step_timer, again ? delay_ms : 0);
 }
 
 static void on_machine_ended(void *user, const machine_end *end) {
@@ -191,7 +222,6 @@ static void on_machine_ended(void *user, const machine_end *end) {
     }
     log_info(&s->log, "machine: ended: %s", end->reason);
     link_done(&s->agent);
-    set_state(s, SHIM_OVER);
     machine_free(s->machine);
     s->machine = NULL;
     conclude(s);
@@ -222,7 +252,25 @@ static void on_grace_over(loop_timer *timer) {
     loop_timer_start(&s->step_timer, KILLED_TIMEOUT_MS);
 }
 
+/* Between two runs there is nothing to be stopped but the wait. */
+static void stop_waiting(shim *s, uint8_t cause) {
+    log_info(&s->log, "stop: cause %u, it is not started again", cause);
+    s->record.is.cause = cause;
+    s->record.is.shim_pid = 0;
+    s->record.is.next_start_at_ms = 0;
+    write_record(s, was_started(s) ? NB_BOX_STOPPED : NB_BOX_FAILED, true);
+    event_tell_over(s);
+    let_go(s);
+    set_state(s, SHIM_OVER);
+    loop_timer_start(&s->step_timer, 0);
+}
+
 void shim_stop(shim *s, uint8_t cause, uint32_t grace_ms) {
+    s->stop_wanted = true;
+    if (s->state == SHIM_WAITING) {
+        stop_waiting(s, cause);
+        return;
+    }
     if (s->state >= SHIM_ENDING) {
         if (s->state == SHIM_ENDING) /* a second stop may shorten the grace */
             loop_timer_start(&s->kill_timer, grace_ms);
@@ -258,6 +306,8 @@ static void on_limit_over(loop_timer *timer) {
     shim_stop(s, NB_END_STOP, 0);
 }
 
+static void relaunch(shim *s);
+
 static void on_step_timeout(loop_timer *timer) {
     shim *s = timer->user;
     if (s->agent_gone && s->state < SHIM_CLOSING) {
@@ -288,6 +338,9 @@ static void on_step_timeout(loop_timer *timer) {
         log_warning(&s->log, "stop: the guest did not unmount its disk in time, ending the machine");
         halt(s, false);
         break;
+    case SHIM_WAITING:
+        relaunch(s);
+        break;
     case SHIM_OVER:
         if (client_end_flushed(s) == 0)
             loop_quit(s->loop);
@@ -311,6 +364,8 @@ static void now_running(shim *s, bool has_main) {
     s->record.is.command_us = take_step_us(s);
     s->record.is.started_at_ms = clock_wall_ms();
     set_state(s, SHIM_RUNNING);
+    care_running(s);
+    health_begin(s);
     write_record(s, NB_BOX_RUNNING, false);
     event_tell(s, "start", NULL, NULL);
     if (s->launcher) {
@@ -549,8 +604,8 @@ typedef struct launch_strings {
 } launch_strings;
 
 static int start_machine(shim *s, const launch_strings *strings, int disk, nb_error *err) {
-    int console = open_box_file(s, CONSOLE_FILE, O_CREAT | O_TRUNC, err);
-    if (console < 0)
+    s->console = open_box_file(s, CONSOLE_FILE, O_CREAT | O_TRUNC, err);
+    if (s->console < 0)
         return -err->code;
     machine_spec spec = {
         .program = strings->qemu,
@@ -560,23 +615,30 @@ static int start_machine(shim *s, const launch_strings *strings, int disk, nb_er
         .agent = strings->agent,
         .base_disk = strings->base_disk,
         .disk_fd = disk,
-        .console_fd = console, /* until the end of this process */
+        .console_fd = s->console,
         .memory_bytes = s->orders.launch.memory_bytes,
         .cpus = s->orders.launch.cpus,
     };
     machine_events events = {.user = s, .on_running = on_machine_running, .on_ended = on_machine_ended};
     int link_fd;
     int result = machine_start(s->loop, &s->log, &spec, &events, &s->machine, &link_fd, err);
-    if (result < 0) {
-        (void) fd_close(console);
+    if (result < 0)
         return result;
-    }
     process_id machine_process = {0};
     (void) process_identify(machine_pid(s->machine), &machine_process);
     s->record.is.machine_pid = (uint32_t) machine_process.pid;
     s->record.is.machine_start_ticks = machine_process.start_ticks;
     if (link_init(s->loop, &s->agent, link_fd, TO_HOST, &agent_handlers, s) < 0)
         return nb_fail(err, NB_E_INTERNAL, errno, "watch the link to the guest");
+    return 0;
+}
+
+/* What the main command writes after its supervisor has started it again comes behind what it wrote before. */
+static int begin_logs(shim *s, nb_error *err) {
+    if (s->record.is.restart_count == 0 && piece_log_begin(&s->main_log, s->folder, MAIN_LOG_FILE, MAIN_LOG_MAX_BYTES) < 0)
+        return nb_fail(err, nb_code_of_errno(errno), errno, "write '%s' in the box's folder", MAIN_LOG_FILE);
+    if (piece_log_begin(&s->exec_log, s->folder, EXEC_LOG_FILE, EXEC_LOG_MAX_BYTES) < 0)
+        return nb_fail(err, nb_code_of_errno(errno), errno, "write '%s' in the box's folder", EXEC_LOG_FILE);
     return 0;
 }
 
@@ -590,13 +652,7 @@ static int launch_machine(shim *s, nb_error *err) {
         result = nb_fail_oom(err);
     else if ((disk = open_box_file(s, DISK_FILE, 0, err)) < 0)
         result = -err->code;
-    else if (is_visit(s))
-        result = volumes_start(s, err) < 0 ? -err->code : start_machine(s, &strings, disk, err);
-    else if (piece_log_begin(&s->main_log, s->folder, MAIN_LOG_FILE, MAIN_LOG_MAX_BYTES) < 0)
-        result = nb_fail(err, nb_code_of_errno(errno), errno, "write '%s' in the box's folder", MAIN_LOG_FILE);
-    else if (piece_log_begin(&s->exec_log, s->folder, EXEC_LOG_FILE, EXEC_LOG_MAX_BYTES) < 0)
-        result = nb_fail(err, nb_code_of_errno(errno), errno, "write '%s' in the box's folder", EXEC_LOG_FILE);
-    else if ((result = volumes_start(s, err)) == 0)
+    else if ((result = is_visit(s) ? 0 : begin_logs(s, err)) == 0 && (result = volumes_start(s, err)) == 0)
         result = start_machine(s, &strings, disk, err);
     (void) fd_close(disk);
     (void) snprintf(s->record.accelerator, sizeof(s->record.accelerator), "%s", strings.accelerator ? strings.accelerator : "");
@@ -609,11 +665,60 @@ static int launch_machine(shim *s, nb_error *err) {
     return result;
 }
 
+/* The start has failed before there was a machine, or anything of it. */
+static void fail_launch(shim *s, const nb_error *why) {
+    s->failure = why->code;
+    (void) snprintf(s->failure_message, sizeof(s->failure_message), "%s", why->message);
+    log_error(&s->log, "start: %s", why->message);
+    machine_free(s->machine);
+    s->machine = NULL;
+    link_done(&s->agent);
+    client *launcher = take_ptr(&s->launcher);
+    conclude(s);
+    if (launcher) /* with the hint; whoever reads it finds the record as it says */
+        client_fail(launcher, why);
+}
+
+/* Where the machine runs, or is about to. */
+static void launch(shim *s, int launched, const nb_error *why) {
+    if (launched < 0) {
+        fail_launch(s, why);
+        return;
+    }
+    s->record.is.prepare_us = take_step_us(s);
+    write_record(s, NB_BOX_STARTING, false);
+    loop_timer_start(&s->step_timer, LAUNCH_TIMEOUT_MS);
+}
+
+/* After a wait: as the first time, but for whoever asked for that. */
+static void relaunch(shim *s) {
+    nb_error why;
+    char count[16];
+    const msg_record before = s->record.is;
+    s->record.is = (msg_record){
+        .shim_pid = before.shim_pid,
+        .shim_start_ticks = before.shim_start_ticks,
+        .restart_count = before.restart_count + 1,
+    };
+    s->failure = 0;
+    s->failure_message[0] = s->record.message[0] = '\0';
+    s->agent_gone = s->measuring = false;
+    s->step_began_us = now_us();
+    set_state(s, SHIM_LAUNCHING);
+    log_info(&s->log, "restart: number %" PRIu32, s->record.is.restart_count);
+    write_record(s, NB_BOX_STARTING, false);
+    (void) snprintf(count, sizeof(count), "%" PRIu32, s->record.is.restart_count);
+    event_tell(s, "starting", "restart_count=", count);
+    launch(s, launch_machine(s, &why), &why);
+}
+
 int shim_launch(shim *s, client *launcher, const uint8_t *bytes, size_t length, nb_error *err) {
     process_id self = {0};
     if (s->orders.bytes || s->clients != launcher)
         return nb_fail(err, NB_E_INVALID_STATE, 0, "start the box: it is being started already");
     int result = keep_orders(&s->orders, bytes, length, err);
+    if (result == 0 && !buf_append(&s->mounts, s->orders.launch.mounts.at, s->orders.launch.mounts.bytes))
+        result = nb_fail_oom(err);
     if (result == 0) {
         s->log.max_level = s->orders.launch.log_level;
         (void) process_identify(getpid(), &self);
@@ -625,22 +730,8 @@ int shim_launch(shim *s, client *launcher, const uint8_t *bytes, size_t length, 
         result = client_listen(s) < 0 ? nb_fail(err, nb_code_of_errno(errno), errno, "listen on '%s' in the box's folder", SOCKET_FILE)
                                       : launch_machine(s, err);
     }
-    if (result < 0) {
-        s->failure = err->code;
-        (void) snprintf(s->failure_message, sizeof(s->failure_message), "%s", err->message);
-        log_error(&s->log, "start: %s", err->message);
-        machine_free(s->machine);
-        s->machine = NULL;
-        link_done(&s->agent);
-        set_state(s, SHIM_OVER);
-        conclude(s);
-        client_fail(launcher, err); /* whoever reads that finds the record as it says */
-        return 0;                   /* answered */
-    }
     s->launcher = launcher;
-    s->record.is.prepare_us = take_step_us(s);
-    write_record(s, NB_BOX_STARTING, false);
-    loop_timer_start(&s->step_timer, LAUNCH_TIMEOUT_MS);
+    launch(s, result, err);
     return 0;
 }
 
@@ -660,11 +751,15 @@ int shim_init(shim *s, loop *l, int folder, nb_error *err) {
                 .main_log = {.fd = -1},
                 .exec_log = {.fd = -1},
                 .lock = -1,
+                .console = -1,
                 .agent = {.fd = -1},
                 .home = openat(folder, "../..", O_PATH | O_DIRECTORY | O_CLOEXEC)};
     loop_timer_init(l, &s->step_timer, on_step_timeout, s);
     loop_timer_init(l, &s->kill_timer, on_grace_over, s);
     loop_timer_init(l, &s->limit_timer, on_limit_over, s);
+    care_init(s);
+    health_init(s);
+    buf_init(&s->mounts, WIRE_MOUNTS_MAX_BYTES);
     s->lock = open_box_file(s, LOCK_FILE, 0, err); /* not made: the box may just be removed */
     if (s->lock < 0)
         return -err->code;
@@ -679,6 +774,9 @@ void shim_done(shim *s) {
     loop_timer_done(&s->step_timer);
     loop_timer_done(&s->kill_timer);
     loop_timer_done(&s->limit_timer);
+    care_done(s);
+    health_done(s);
+    buf_done(&s->mounts);
     loop_fd_done(&s->owner_watcher);
     s->lock = fd_close(s->lock);
     s->home = fd_close(s->home);

@@ -30,9 +30,10 @@ typedef struct volume volume;
  * ENDING     main command and execs were asked to end, or killed. leaves by: the main command's EXITED, the last exec's where there is no
  *            main command, time -> CLOSING
  * CLOSING    SHUTDOWN was sent. leaves by: GOODBYE, time -> HALTING
- * HALTING    the machine was asked to end, or killed. leaves by: on_ended -> OVER
+ * HALTING    the machine was asked to end, or killed. leaves by: on_ended -> OVER, or WAITING
+ * WAITING    the machine is gone, and the box is to be started again. leaves by: time -> LAUNCHING; a stop -> OVER
  * OVER       the machine is gone, the record says how; the loop ends
- * From all but the last two the machine's end leads to OVER, and a failure to HALTING. */
+ * From all but the last two the machine's end leads to OVER or WAITING, and a failure to HALTING. */
 typedef enum shim_state {
     SHIM_LAUNCHING,
     SHIM_BOOTING,
@@ -43,6 +44,7 @@ typedef enum shim_state {
     SHIM_ENDING,
     SHIM_CLOSING,
     SHIM_HALTING,
+    SHIM_WAITING,
     SHIM_OVER,
     SHIM_STATE_COUNT
 } shim_state;
@@ -52,6 +54,22 @@ typedef struct shim_orders {
     uint8_t *bytes;
     msg_launch launch; /* points into bytes */
 } shim_orders;
+
+/* The box's time, care.c. */
+typedef struct shim_care {
+    loop_timer idle_timer, lifetime_timer; /* RUNNING */
+    uint64_t active_at_ms;                 /* monotonic: when somebody last used the box */
+    uint64_t running_since_ms;             /* monotonic; 0: it does not */
+    uint32_t restart_delay_ms;             /* before the next restart */
+} shim_care;
+
+/* The box's health, health.c. What is told of it is in the record. */
+typedef struct shim_health {
+    loop_timer timer;     /* until the next look */
+    bool looking;         /* its command runs */
+    uint64_t began_at_ms; /* wall clock: the look */
+    piece_log log;
+} shim_health;
 
 typedef struct shim {
     loop *loop;
@@ -67,8 +85,12 @@ typedef struct shim {
     loop_timer step_timer;  /* the bound of the state we are in */
     loop_timer kill_timer;  /* ENDING: the grace */
     loop_timer limit_timer; /* RUNNING: the main command's timeout, if the guest does not see to it */
+    shim_care care;
+    shim_health health;
+    int console; /* console.log, as long as there is a machine */
     uint64_t step_began_us;
     int lock;             /* the box's lock, held for as long as there may be a machine */
+    bool stop_wanted;     /* by somebody, or its time is over: it is not started again, however it ends */
     bool has_main;        /* a main command runs */
     msg_exited main_exit; /* valid once the record has an exit */
     int failure;          /* NB_E_... of what the box could not survive, else 0 */
@@ -83,6 +105,7 @@ typedef struct shim {
     msg_counted counted;      /* what stats.c adds to */
     bool measuring;           /* the agent was asked */
     volume *volumes;
+    buf mounts; /* as the order to launch has them, with what clients have mounted since and without what they have unmounted */
     uint32_t next_exec_id;
     loop_fd server_watcher;
     loop_timer server_timer; /* descriptors were out: when box.sock is looked at again */
@@ -100,6 +123,9 @@ int shim_launch(shim *s, client *launcher, const uint8_t *bytes, size_t length, 
  *
  * @grace_ms  between the stop signal and the kill */
 void shim_stop(shim *s, uint8_t cause, uint32_t grace_ms);
+
+/* Writes what the record says anew; not durably. */
+void shim_write_record(shim *s);
 
 /* Everything is mounted that was to be. */
 void shim_mounted(shim *s);

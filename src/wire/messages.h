@@ -103,37 +103,46 @@ enum wire_direction {
 #define WIRE_GOODBYE(F) F(i32, error, 0)
 
 /* All that a shim needs to run its box; on the connection it was born with. launch_flags: WIRE_LAUNCH_... files: the program that serves volumes;
- * mounts: four words each, wire/mount-order.h. */
-#define WIRE_LAUNCH(F)                       \
-    F(str, box_id, WIRE_NAME_MAX_BYTES)      \
-    F(str, qemu, WIRE_PATH_MAX_BYTES)        \
-    F(str, accelerator, WIRE_NAME_MAX_BYTES) \
-    F(str, kernel, WIRE_PATH_MAX_BYTES)      \
-    F(str, modules, WIRE_PATH_MAX_BYTES)     \
-    F(str, agent, WIRE_PATH_MAX_BYTES)       \
-    F(str, base_disk, WIRE_PATH_MAX_BYTES)   \
-    F(str, files, WIRE_PATH_MAX_BYTES)       \
-    F(strv, mounts, WIRE_MOUNTS_MAX_BYTES)   \
-    F(u64, memory_bytes, 0)                  \
-    F(u32, cpus, 0)                          \
-    F(u32, pids_max, 0)                      \
-    F(u16, launch_flags, 0)                  \
-    F(u16, columns, 0)                       \
-    F(u16, rows, 0)                          \
-    F(str, hostname, WIRE_NAME_MAX_BYTES)    \
-    F(strv, argv, WIRE_ARGV_MAX_BYTES)       \
-    F(strv, env, WIRE_ENV_MAX_BYTES)         \
-    F(str, cwd, WIRE_PATH_MAX_BYTES)         \
-    F(str, user, WIRE_NAME_MAX_BYTES)        \
-    F(u8, stop_signal, 0)                    \
-    F(u32, stop_timeout_ms, 0)               \
-    F(u32, boot_timeout_ms, 0)               \
-    F(u64, timeout_ms, 0)                    \
-    F(u64, cap_add, 0)                       \
-    F(u64, cap_drop, 0)                      \
-    F(bytes, limits, WIRE_RLIMITS_MAX_BYTES) \
-    F(u64, requested_at_ns, 0)               \
-    F(u8, log_level, 0)
+ * mounts: four words each, wire/mount-order.h. restart: nb_restart_policy. health_command: empty for none. */
+#define WIRE_LAUNCH(F)                                 \
+    F(str, box_id, WIRE_NAME_MAX_BYTES)                \
+    F(str, qemu, WIRE_PATH_MAX_BYTES)                  \
+    F(str, accelerator, WIRE_NAME_MAX_BYTES)           \
+    F(str, kernel, WIRE_PATH_MAX_BYTES)                \
+    F(str, modules, WIRE_PATH_MAX_BYTES)               \
+    F(str, agent, WIRE_PATH_MAX_BYTES)                 \
+    F(str, base_disk, WIRE_PATH_MAX_BYTES)             \
+    F(str, files, WIRE_PATH_MAX_BYTES)                 \
+    F(strv, mounts, WIRE_MOUNTS_MAX_BYTES)             \
+    F(u64, memory_bytes, 0)                            \
+    F(u32, cpus, 0)                                    \
+    F(u32, pids_max, 0)                                \
+    F(u16, launch_flags, 0)                            \
+    F(u16, columns, 0)                                 \
+    F(u16, rows, 0)                                    \
+    F(str, hostname, WIRE_NAME_MAX_BYTES)              \
+    F(strv, argv, WIRE_ARGV_MAX_BYTES)                 \
+    F(strv, env, WIRE_ENV_MAX_BYTES)                   \
+    F(str, cwd, WIRE_PATH_MAX_BYTES)                   \
+    F(str, user, WIRE_NAME_MAX_BYTES)                  \
+    F(u8, stop_signal, 0)                              \
+    F(u32, stop_timeout_ms, 0)                         \
+    F(u32, boot_timeout_ms, 0)                         \
+    F(u64, timeout_ms, 0)                              \
+    F(u64, cap_add, 0)                                 \
+    F(u64, cap_drop, 0)                                \
+    F(bytes, limits, WIRE_RLIMITS_MAX_BYTES)           \
+    F(u64, requested_at_ns, 0)                         \
+    F(u8, log_level, 0)                                \
+    F(u8, restart, 0)                                  \
+    F(u32, restart_retries, 0)                         \
+    F(u64, auto_stop_ms, 0)                            \
+    F(u64, max_lifetime_ms, 0)                         \
+    F(strv, health_command, WIRE_IMAGE_LIST_MAX_BYTES) \
+    F(u64, health_interval_ms, 0)                      \
+    F(u64, health_timeout_ms, 0)                       \
+    F(u64, health_start_period_ms, 0)                  \
+    F(u32, health_retries, 0)
 
 /* The machine runs, and its main command, where it has one. */
 #define WIRE_LAUNCHED(F) F(u32, shim_pid, 0) F(u32, machine_pid, 0)
@@ -203,7 +212,8 @@ enum wire_direction {
 #define WIRE_DETACH(F) F(u8, reserved, 0)
 
 /* The file "run" of a box's folder: what its shim last did. state: nb_box_state, cause: nb_end_cause. Times are wall clock, timings
- * microseconds of each step of the start. */
+ * microseconds of each step of the start. next_start_at_ms: it is started again then; 0: it is not waiting for that. health: nb_health. A record
+ * of an older version ends before restart_count. */
 #define WIRE_RECORD(F)                       \
     F(u8, state, 0)                          \
     F(u8, cause, 0)                          \
@@ -224,7 +234,20 @@ enum wire_direction {
     F(u64, machine_us, 0)                    \
     F(u64, boot_us, 0)                       \
     F(u64, container_us, 0)                  \
-    F(u64, command_us, 0)
+    F(u64, command_us, 0)                    \
+    F(u32, restart_count, 0)                 \
+    F(u64, next_start_at_ms, 0)              \
+    F(u8, health, 0)                         \
+    F(u32, health_failures, 0)
+
+/* A look at the box's health; the log "health.log" of a box's folder holds the last ones. code -1: the command could not be run, and output says
+ * why. exit_flags: WIRE_EXIT_... */
+#define WIRE_HEALTH_RESULT(F) \
+    F(u64, started_at_ms, 0)  \
+    F(u64, finished_at_ms, 0) \
+    F(i32, code, 0)           \
+    F(u8, exit_flags, 0)      \
+    F(str, output, WIRE_TEXT_MAX_BYTES)
 
 /* How an image wants to be run: the `config` of other messages. exposed_ports: "80/tcp", "8000-8010/udp"; health_test: Docker's, empty where
  * there is no health check, and its times 0 where it names none. */
@@ -376,6 +399,7 @@ enum wire_direction {
     M(msg_unmount, wire_encode_unmount, wire_decode_unmount, 35, "UNMOUNT", TO_SHIM, WIRE_UNMOUNT)                                     \
     M(msg_mounted, wire_encode_mounted, wire_decode_mounted, 36, "MOUNTED", TO_CLIENT, WIRE_MOUNTED)                                   \
     M(msg_record, wire_encode_record, wire_decode_record, 30, "RECORD", ON_DISK, WIRE_RECORD)                                          \
+    M(msg_health_result, wire_encode_health_result, wire_decode_health_result, 37, "HEALTH_RESULT", ON_DISK, WIRE_HEALTH_RESULT)       \
     M(msg_import, wire_encode_import, wire_decode_import, 40, "IMPORT", TO_WORKER, WIRE_IMPORT)                                        \
     M(msg_progress, wire_encode_progress, wire_decode_progress, 41, "PROGRESS", TO_OWNER, WIRE_PROGRESS)                               \
     M(msg_imported, wire_encode_imported, wire_decode_imported, 42, "IMPORTED", TO_OWNER, WIRE_IMPORTED)                               \

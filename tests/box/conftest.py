@@ -25,6 +25,14 @@ def pytest_configure(config):
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# They take the longest: begun first, they are not what the last of several processes is busy with while the others are done.
+LONG = ('test_volumes', 'test_care', 'test_pull', 'test_commit', 'test_images', 'test_copy', 'test_crash')
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 def pytest_sessionstart(session):
     if not session.config.option.collectonly and not nestbox.PROGRAM.exists():
         pytest.exit(f'there is no {nestbox.PROGRAM}: run make first', returncode=1)
@@ -101,6 +109,12 @@ def files(homes):
 def oci(files):
     """An empty OCI layout to put images into."""
     return layout.Layout(files / 'layout')
+
+
+@pytest.fixture(scope='module')
+def busybox_layer(module_homes):
+    """A layer with all of the built-in image: the bytes of a tar archive."""
+    return layout.busybox_tar(layout.busybox_of(module_homes.make('parts'))).bytes()
 
 
 def user_home(homes, name='user'):

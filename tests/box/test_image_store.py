@@ -13,11 +13,6 @@ from registry import FakeRegistry
 from test_lists import documented_keys
 
 
-@pytest.fixture(scope='module')
-def busybox_layer(module_homes):
-    return layout.busybox_tar(layout.busybox_of(module_homes.make('parts'))).bytes()
-
-
 @pytest.fixture
 def image(oci, busybox_layer):
     return oci.image('1', [busybox_layer, Tar().folder('data').file('data/name', 'app').bytes()], Cmd=['cat', '/data/name'])

@@ -15,12 +15,6 @@ from nestbox import wait_until
 from test_lists import documented_keys
 
 
-@pytest.fixture(scope='module')
-def busybox_layer(module_homes):
-    """A root file system as a tar: what the built-in image is made of, with two users."""
-    return layout.busybox_tar(layout.busybox_of(module_homes.make('parts'))).bytes()
-
-
 def images(nb):
     return nb.json('images', '--format', 'json')
 

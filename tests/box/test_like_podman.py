@@ -43,11 +43,6 @@ def filtered(text):
 
 
 @pytest.fixture(scope='module')
-def busybox_layer(module_homes):
-    return layout.busybox_tar(layout.busybox_of(module_homes.make('parts'))).bytes()
-
-
-@pytest.fixture(scope='module')
 def engine(tmp_path_factory):
     """podman with a storage of its own: run('docker-archive:FILE', 'sh', '-c', ...)."""
     folder = tmp_path_factory.mktemp('podman')

@@ -18,11 +18,6 @@ from registry import Answer, DockerRegistry, FakeRegistry, Proxy, basic, error, 
 real_registry = pytest.mark.tools('docker-registry', 'skopeo', 'htpasswd')
 
 
-@pytest.fixture(scope='module')
-def busybox_layer(module_homes):
-    return layout.busybox_tar(layout.busybox_of(module_homes.make('parts'))).bytes()
-
-
 @pytest.fixture
 def image(oci, busybox_layer):
     """What a registry has: busybox and a layer of a megabyte that cannot be compressed, as 'team/app:1'."""

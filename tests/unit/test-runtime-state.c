@@ -68,6 +68,23 @@ static void a_held_lock_and_a_record_are_believed(void **state) {
     assert_int_equal(lock_take(lock), 0); /* the look took nothing away */
 }
 
+/* As version 5 of the database had it: without what is told of restarts and health. */
+static void a_record_of_an_older_version_is_understood(void **state) {
+    CLEANUP(test_folder_remove) test_folder folder = test_folder_make();
+    CLEANUP(cleanup_fd) int lock = hold_lock(&folder);
+    CLEANUP(cleanup_free) char *whole = NULL;
+    size_t length;
+    write_as_a_shim(&folder, running);
+    assert_int_equal(file_read(folder.fd, RECORD_FILE, 4096, &whole, &length), 0);
+    test_folder_write(&folder, RECORD_FILE, whole, length - 17);
+    CLEANUP(box_status_done) box_status status = read_status(&folder);
+    assert_int_equal(status.record.state, NB_BOX_RUNNING);
+    assert_int_equal(status.record.shim_pid, 4711);
+    assert_memory_equal(status.record.message.at, "fine", 4);
+    assert_int_equal(status.record.health, NB_HEALTH_NONE);
+    assert_int_equal(status.record.restart_count, 0);
+}
+
 static void a_held_lock_alone_is_a_box_that_is_starting(void **state) {
     CLEANUP(test_folder_remove) test_folder folder = test_folder_make();
     CLEANUP(cleanup_fd) int lock = hold_lock(&folder);
@@ -182,6 +199,7 @@ int main(void) {
         cmocka_unit_test(the_two_sides_agree_on_the_files),
         cmocka_unit_test(a_box_that_never_started_is_created),
         cmocka_unit_test(a_held_lock_and_a_record_are_believed),
+        cmocka_unit_test(a_record_of_an_older_version_is_understood),
         cmocka_unit_test(a_held_lock_alone_is_a_box_that_is_starting),
         cmocka_unit_test(a_shim_that_died_is_found_and_recorded),
         cmocka_unit_test(a_box_that_ended_in_order_is_left_as_it_is),

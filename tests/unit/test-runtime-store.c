@@ -7,6 +7,8 @@
 #include "runtime/store.h"
 #include "test-folder.h"
 
+#include <nestbox/state.h>
+
 #include <sqlite3.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -90,6 +92,16 @@ static void a_box_comes_back_as_it_went(void **state) {
     in.cpus = UINT32_MAX;
     in.stop_signal = 64;
     in.tty = in.keep = in.init = true;
+    in.care = (box_care){.restart = NB_RESTART_ON_FAILURE,
+                         .restart_retries = UINT32_MAX,
+                         .auto_stop_ms = 1,
+                         .max_lifetime_ms = 2,
+                         .auto_delete_ms = 3,
+                         .health_command = LIST("sh\0-c\0exit 1\0"),
+                         .health_interval_ms = 4,
+                         .health_timeout_ms = 5,
+                         .health_start_period_ms = 6,
+                         .health_retries = 7};
     assert_int_equal(store_add_box(b->s, &in, NULL), 0);
     assert_int_equal(store_find_box(b->s, "web", &b->a, &out, NULL), 0);
     assert_string_equal(out.id, in.id);
@@ -97,6 +109,10 @@ static void a_box_comes_back_as_it_went(void **state) {
     assert_memory_equal(out.argv.at, in.argv.at, in.argv.bytes);
     assert_memory_equal(out.env.at, in.env.at, in.env.bytes);
     assert_int_equal(out.labels.bytes, 0);
+    assert_int_equal(out.care.health_command.bytes, in.care.health_command.bytes);
+    assert_memory_equal(out.care.health_command.at, in.care.health_command.at, in.care.health_command.bytes);
+    out.care.health_command.at = in.care.health_command.at;
+    assert_memory_equal(&out.care, &in.care, sizeof(in.care));
     assert_int_equal(out.memory_bytes, in.memory_bytes);
     assert_int_equal(out.cpus, in.cpus);
     assert_int_equal(out.stop_signal, 64);
@@ -382,9 +398,9 @@ static void a_newer_home_is_refused_and_left_alone(void **state) {
     bench *b = *state;
     store_close(b->s);
     b->s = NULL;
-    run_sql(b->path, "PRAGMA user_version = 6");
+    run_sql(b->path, "PRAGMA user_version = 7");
     expect_refused(b, "newer Nestbox");
-    run_sql(b->path, "PRAGMA user_version = 5");
+    run_sql(b->path, "PRAGMA user_version = 6");
     assert_int_equal(store_open(b->path, &b->s, NULL), 0);
 }
 
@@ -396,7 +412,13 @@ static void expect_blobs(bench *b, const char *image_id, size_t count) {
 }
 
 /* Makes a home what an older version would have left. */
-#define BACK_TO_4 "DROP TABLE box_volumes; DROP TABLE volumes; ALTER TABLE boxes DROP COLUMN mounts; PRAGMA user_version = 4;"
+#define BACK_TO_5                                                                                        \
+    "ALTER TABLE boxes DROP COLUMN restart; ALTER TABLE boxes DROP COLUMN restart_retries;"              \
+    "ALTER TABLE boxes DROP COLUMN auto_stop_ms; ALTER TABLE boxes DROP COLUMN max_lifetime_ms;"         \
+    "ALTER TABLE boxes DROP COLUMN auto_delete_ms; ALTER TABLE boxes DROP COLUMN health_command;"        \
+    "ALTER TABLE boxes DROP COLUMN health_interval_ms; ALTER TABLE boxes DROP COLUMN health_timeout_ms;" \
+    "ALTER TABLE boxes DROP COLUMN health_start_period_ms; ALTER TABLE boxes DROP COLUMN health_retries; PRAGMA user_version = 5;"
+#define BACK_TO_4 BACK_TO_5 "DROP TABLE box_volumes; DROP TABLE volumes; ALTER TABLE boxes DROP COLUMN mounts; PRAGMA user_version = 4;"
 #define BACK_TO_3                                                                                                                 \
     BACK_TO_4                                                                                                                     \
     "ALTER TABLE images DROP COLUMN exposed_ports; ALTER TABLE images DROP COLUMN volumes; ALTER TABLE images DROP COLUMN shell;" \
@@ -421,6 +443,21 @@ static void an_older_home_is_brought_up_with_all_that_is_in_it(void **state) {
     b->s = NULL;
     run_sql(b->path, "PRAGMA user_version = 1");
     expect_refused(b, "schema 1");
+}
+
+static void a_box_of_an_older_home_is_not_cared_for(void **state) {
+    bench *b = *state;
+    box_record found;
+    add_image(b, "sha256:aaaa1", "busybox");
+    assert_int_equal(add_box(b, "aaaaaaaaaaaa", "web"), 0);
+    store_close(b->s);
+    b->s = NULL;
+    run_sql(b->path, BACK_TO_5);
+    assert_int_equal(store_open(b->path, &b->s, NULL), 0);
+    assert_int_equal(store_find_box(b->s, "web", &b->a, &found, NULL), 0);
+    assert_int_equal(found.care.restart, NB_RESTART_NO);
+    assert_int_equal(found.care.auto_stop_ms + found.care.max_lifetime_ms + found.care.auto_delete_ms, 0);
+    assert_int_equal(found.care.health_command.bytes, 0);
 }
 
 static void a_box_of_an_older_home_has_nothing_mounted(void **state) {
@@ -610,6 +647,7 @@ int main(void) {
         TEST(programs_that_make_a_home_at_once_make_one),
         TEST(a_newer_home_is_refused_and_left_alone),
         TEST(an_older_home_is_brought_up_with_all_that_is_in_it),
+        TEST(a_box_of_an_older_home_is_not_cared_for),
         TEST(a_box_of_an_older_home_has_nothing_mounted),
         TEST(a_volume_is_made_with_the_first_box_that_mounts_it_and_outlives_the_last),
         TEST(a_box_that_is_not_recorded_makes_no_volume),
