@@ -71,7 +71,8 @@ NB_API void nb_events_free(nb_events *events);
  * Errors: -NB_E_STORAGE (the log cannot be read), -NB_E_NO_MEMORY. */
 NB_API int nb_events_next(nb_events *events, int64_t timeout_ms, const nb_runtime_event **ret_event, nb_error *err);
 
-/* A descriptor for event loops, owned by the stream: when it polls readable, call nb_events_next() with timeout 0 until it gives NULL. */
+/* A descriptor for event loops, owned by the stream: call nb_events_next() with timeout 0 until it gives NULL, first of all and whenever it polls
+ * readable. */
 NB_API int nb_events_fd(nb_events *events);
 
 #ifdef __cplusplus

@@ -99,7 +99,7 @@ int guest_bundle_find(guest_bundle *ret_bundle, nb_error *err) {
         return nb_fail_hint(err, nb_fail(err, NB_E_MACHINE, 0, "find the guest kernel in '%s' ($NESTBOX_GUEST_DIR)", given),
                             "the folder must hold vmlinuz, modules.cpio, busybox.tar and kernel-version");
     }
-    /* Beside the library, or the program that it is linked into: a build folder, a wheel, an npm package. */
+    /* Beside the library, or the program that it is linked into: a build folder, a wheel, an npm package; or as it is installed, wherever. */
     Dl_info here;
     char path[PATH_MAX];
     if (dladdr((void *) guest_bundle_find, &here) && here.dli_fname) {
@@ -108,6 +108,9 @@ int guest_bundle_find(guest_bundle *ret_bundle, nb_error *err) {
         if (slash) {
             *slash = '\0';
             (void) snprintf(path, sizeof(path), "%s/guest", file);
+            if (read_bundle(path, ret_bundle) == 0)
+                return 0;
+            (void) snprintf(path, sizeof(path), "%s/nestbox/guest", file);
             if (read_bundle(path, ret_bundle) == 0)
                 return 0;
         }

@@ -46,7 +46,7 @@ typedef struct guest_bundle {
     char kernel_version[128];
 } guest_bundle;
 
-/* Finds it: $NESTBOX_GUEST_DIR, then guest/ beside the library or program, then LIBDIR/nestbox/guest.
+/* Finds it: $NESTBOX_GUEST_DIR, then guest/ or nestbox/guest/ beside the library or program, then LIBDIR/nestbox/guest.
  * -NB_E_MACHINE with a hint when none of them has one. */
 int guest_bundle_find(guest_bundle *ret_bundle, nb_error *err);
 void guest_bundle_done(guest_bundle *bundle);

@@ -49,3 +49,21 @@ def test_the_overview_names_every_command():
     for name in commands():
         assert f'nestbox-{name.replace(" ", "-")}(1)' in page, name
     assert 'NESTBOX_HOME' in page and '125' in page
+
+
+def test_the_library_s_page_has_every_call():
+    page = ' '.join(rendered(ROOT / 'build' / 'libnestbox.3').split())
+    declared = re.findall(r'NB_API [^;(]*?\b(nb_\w+)\(', ''.join(header.read_text() for header in (ROOT / 'include' / 'nestbox').glob('*.h')))
+    assert len(declared) > 80
+    assert [name for name in declared if f'{name}(' not in page] == []
+
+
+def test_the_page_of_boxes_names_what_there_is():
+    page = ' '.join(rendered(ROOT / 'docs' / 'nestbox.7').split())
+    sources = ''.join(path.read_text() for path in (ROOT / 'src').glob('*/*.c'))
+    variables = set(re.findall(r'(?:getenv|strv_env_get)\([^"]*"(NESTBOX_[A-Z_]+)"\)', sources)) - {'NESTBOX_URL'}
+    assert [name for name in variables if name not in page] == []
+    state = (ROOT / 'include' / 'nestbox' / 'state.h').read_text()
+    words = re.findall(r'X\(NB_(?:BOX|END)_\w+, \d+, "([a-z]+)"\)', state)
+    assert len(words) > 10
+    assert [word for word in words if word != 'none' and word not in page] == []
