@@ -12,7 +12,7 @@ DESTDIR ?=
 
 C_FILES = $(shell find src include sdk examples tests fuzz bench -name '*.[ch]' -not -path '*/node_modules/*' 2>/dev/null | sort)
 
-.PHONY: all run test soak bench lint format fuzz install test-kvm clean
+.PHONY: all run test soak bench lint format fuzz install deb test-kvm clean
 
 all:
 	@tools/configure build "$(GUEST_BUNDLE)"
@@ -44,8 +44,11 @@ fuzz:
 install: all
 	DESTDIR="$(DESTDIR)" meson install -C build --no-rebuild
 
+deb:
+	@tools/deb build-deb "$(GUEST_BUNDLE)"
+
 test-kvm: all
 	tools/kvm-bed $(ARGS)
 
 clean:
-	rm -rf build build-clang build-fuzz
+	rm -rf build build-clang build-deb build-fuzz

@@ -88,6 +88,12 @@ def test_the_installed_program_runs_a_box(installed, tmp_path):
     assert run(installed / LOCAL / 'bin/nestbox', 'run', '--rm', 'busybox', 'echo', 'hello', env=env) == 'hello\n'
 
 
+def test_the_guest_s_programs_come_with_their_licences(installed):
+    guest = installed / LIBRARIES / 'nestbox/guest'
+    assert 'GNU General Public License' in (guest / 'linux.copyright').read_text()
+    assert 'GPL' in (guest / 'busybox.copyright').read_text()
+
+
 def test_manuals_and_completions_are_where_they_are_looked_for(installed):
     share = installed / LOCAL / 'share'
     for page in ('man1/nestbox.1', 'man1/nestbox-run.1', 'man3/libnestbox.3', 'man7/nestbox.7'):
