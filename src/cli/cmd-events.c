@@ -18,6 +18,9 @@
 
 #define FILTER_FORM "box=NAME-OR-ID, event=NAME, image=NAME, label=KEY, label=KEY=VALUE, type=box|image|volume or volume=NAME"
 
+/* Shorter ones are names. */
+#define ID_PREFIX_MIN 4u
+
 struct events_args {
     const char *since, *until, *format;
     bool no_stream;
@@ -62,9 +65,11 @@ static bool has_label(nb_strings labels, const char *wanted) {
     return false;
 }
 
-/* Whether the event's subject is the @kind called @name: by its name, its id, or the beginning of that. */
+/* Whether the event's subject is the @kind called @name: by its name, its id, or the beginning of that, which must be no accident. */
 static bool is_called(const nb_runtime_event *event, const char *kind, const char *name) {
-    return strcmp(event->kind, kind) == 0 && (strcmp(event->name, name) == 0 || strncmp(event->id, name, strlen(name)) == 0);
+    size_t length = strlen(name);
+    return strcmp(event->kind, kind) == 0 &&
+           (strcmp(event->name, name) == 0 || (length >= ID_PREFIX_MIN && strncmp(event->id, name, length) == 0));
 }
 
 /* An image's name, with its tag or without. */

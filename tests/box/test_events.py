@@ -151,6 +151,9 @@ def test_filters_choose(nb):
     assert names('type=volume') == names('volume=data') == [('create', 'data')]
     assert names('event=import') == [('import', 'busybox')]
     assert names('box=nobody') == []
+    identity = nb.inspect('c')['id']
+    assert names(f'box={identity}') == names(f'box={identity[:6]}') == [('create', 'c')]
+    assert names(f'box={identity[:3]}') == []  # such a short one might be another's too
 
 
 @pytest.mark.parametrize('options,named', [
