@@ -57,11 +57,9 @@ int disk_release(disk *d, uint32_t first, uint32_t count, nb_error *err);
 uint64_t disk_end(const disk *d);
 uint64_t disk_used(const disk *d);
 
-/* Makes holes of all released blocks, so that nothing of a deleted file is left. 0 or -NB_E_STORAGE. */
-int disk_clear_released(disk *d, nb_error *err);
-
-/* Writes whole blocks. 0 or -NB_E_STORAGE. */
-int disk_write(disk *d, uint32_t first, const void *bytes, size_t length, nb_error *err);
+/* Writes what still waits to be written, and makes holes of all released blocks, so that nothing of a deleted file is left. To be called before the disk
+ * is read, and before somebody else writes to it. 0 or -NB_E_STORAGE. */
+int disk_finish(disk *d, nb_error *err);
 
 /* Takes blocks for @length bytes, writes them, padded with zeros, and appends them to @map from @logical on. */
 int disk_append(disk *d, disk_map *map, uint32_t logical, const void *bytes, size_t length, nb_error *err);

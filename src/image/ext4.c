@@ -370,7 +370,7 @@ int ext4_write(tree *t, disk *d, const ext4_identity *identity, uint64_t *ret_di
     CLEANUP(ext4_writer_done) ext4_writer w = {.tree = t, .disk = d, .identity = identity};
     assert(identity->time_s > 0); /* libext2fs takes 0 for "now" */
     int r;
-    if ((r = number_all(&w, err)) < 0 || (r = write_all_blocks(&w, err)) < 0 || (r = disk_clear_released(d, err)) < 0)
+    if ((r = number_all(&w, err)) < 0 || (r = write_all_blocks(&w, err)) < 0 || (r = disk_finish(d, err)) < 0)
         return r;
     uint64_t blocks = base_disk_blocks(&w);
     if (blocks * DISK_BLOCK_BYTES > IMAGE_DISK_GROW_MAX_BYTES)

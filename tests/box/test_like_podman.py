@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ten images say the same of themselves in a box as in a container of podman's: environment, identity, working directory, root folder."""
 import os
+import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -43,9 +45,9 @@ def filtered(text):
 
 
 @pytest.fixture(scope='module')
-def engine(tmp_path_factory):
+def engine():
     """podman with a storage of its own: run('docker-archive:FILE', 'sh', '-c', ...)."""
-    folder = tmp_path_factory.mktemp('podman')
+    folder = pathlib.Path(tempfile.mkdtemp(prefix='podman-'))  # podman takes paths of at most 50 characters
     base = ['podman', '--root', str(folder / 'root'), '--runroot', str(folder / 'run'), '--tmpdir', str(folder / 'tmp'), '--storage-driver', 'vfs',
             '--runtime', 'runc', '--cgroup-manager', 'cgroupfs']
 
