@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two programs, one home, the same moment."""
 import concurrent.futures
+import itertools
+import threading
+
+import pytest
 
 import processes
-from nestbox import rounds
+from nestbox import SOAKING, rounds
 
 
 def both(nb, first, second):
@@ -82,3 +86,33 @@ def test_boxes_of_one_home_start_at_once(homes, nb):
     results = both(nb, ['run', '-d', '--name', 'one', 'busybox', 'sleep', '1000'], ['run', '-d', '--name', 'two', 'busybox', 'sleep', '1000'])
     assert [result.code for result in results] == [0, 0] and machine_count(homes) == 2, results
     assert [nb.ok('exec', name, 'hostname').code for name in ('one', 'two')] == [0, 0]
+
+
+# What can be asked of a box by its name.
+REQUESTS = {
+    'start': ['start', 'b'], 'stop': ['stop', '-t', '0', 'b'], 'restart': ['restart', '-t', '0', 'b'], 'kill': ['kill', 'b'],
+    'rm': ['rm', 'b'], 'rm -f': ['rm', '-f', 'b'], 'rename': ['rename', 'b', 'b'], 'exec': ['exec', 'b', 'true'], 'exec -d': ['exec', '-d', 'b', 'sleep', '5'],
+    'wait': ['wait', 'b'], 'logs': ['logs', 'b'], 'inspect': ['inspect', 'b'], 'top': ['top', 'b'], 'stats': ['stats', '--no-stream', 'b'],
+    'cp': ['cp', 'b:/etc/passwd', '-'], 'update': ['update', '--tmpfs-add', '/t', 'b'], 'commit': ['commit', 'b'], 'ps': ['ps', '-a'],
+}
+PAIRS = list(itertools.combinations_with_replacement(REQUESTS, 2))
+
+
+@pytest.mark.parametrize('first,second', PAIRS if SOAKING else PAIRS[3::14])
+@pytest.mark.parametrize('before', ['running', 'stopped'])
+def test_s32_any_two_requests_at_once_leave_a_box_in_order(homes, nb, first, second, before):
+    nb.running_box(name='b')
+    if before == 'stopped':
+        nb.ok('stop', '-t', '0', 'b')
+    ends = threading.Timer(20, lambda: nb.run('kill', 'b'))  # who waits for its end is not to wait for ever
+    ends.start()
+    for result in both(nb, REQUESTS[first], REQUESTS[second]):
+        assert result.code in (0, 1, 2, 125, 137), result
+        assert 'Traceback' not in result.err and 'database is locked' not in result.err
+    ends.cancel()
+    left = [box['state'] for box in nb.boxes()]
+    assert len(left) <= 1 and set(left) <= {'running', 'stopping', 'stopped', 'starting'}
+    assert machine_count(homes) <= 1
+    if left:
+        nb.ok('rm', '-f', 'b')
+    assert nb.boxes() == [] and homes.new_processes() == []
