@@ -112,6 +112,8 @@ static uint16_t launch_flags(const box_record *box, const nb_start_options *o, b
 static int send_order(nb_runtime *rt, int socket, const box_record *box, const start_parts *parts, const nb_start_options *o, bool attach,
                       uint64_t requested_at_ns, buf *bytes, nb_error *err) {
     CLEANUP(privileges_done) privileges allowed = {0};
+    /* A visit is somebody's at work, and none of the box's own time. */
+    const box_care care = o->visit ? (box_care){0} : box->care;
     int result = privileges_add(&allowed, box->cap_add, box->cap_drop, box->ulimits, box->no_new_privileges, err);
     if (result < 0)
         return result;
@@ -145,15 +147,15 @@ static int send_order(nb_runtime *rt, int socket, const box_record *box, const s
         .limits = {buf_bytes(&allowed.limits), buf_length(&allowed.limits)},
         .requested_at_ns = requested_at_ns,
         .log_level = (uint8_t) (rt->log.write ? rt->log.max_level : LOG_LEVEL_INFO),
-        .restart = (uint8_t) box->care.restart,
-        .restart_retries = box->care.restart_retries,
-        .auto_stop_ms = box->care.auto_stop_ms,
-        .max_lifetime_ms = box->care.max_lifetime_ms,
-        .health_command = box->care.health_command,
-        .health_interval_ms = box->care.health_interval_ms,
-        .health_timeout_ms = box->care.health_timeout_ms,
-        .health_start_period_ms = box->care.health_start_period_ms,
-        .health_retries = box->care.health_retries,
+        .restart = (uint8_t) care.restart,
+        .restart_retries = care.restart_retries,
+        .auto_stop_ms = care.auto_stop_ms,
+        .max_lifetime_ms = care.max_lifetime_ms,
+        .health_command = care.health_command,
+        .health_interval_ms = care.health_interval_ms,
+        .health_timeout_ms = care.health_timeout_ms,
+        .health_start_period_ms = care.health_start_period_ms,
+        .health_retries = care.health_retries,
     };
     if (!wire_control(bytes, wire_encode_launch, &launch))
         return nb_fail(err, NB_E_INVALID, 0, "a path or a name of the box is too long");

@@ -303,6 +303,15 @@ def test_a_box_has_its_time(nb):
     assert box.finish(busy).code != 0
 
 
+def test_a_visit_is_none_of_the_box_s_time(nb):
+    nb.ok('create', '--name', 'box', '--max-lifetime', '1ms', '--auto-stop', '1ms', '--restart', 'always', '--health-cmd', 'false',
+          '--health-interval', '1ms', 'busybox', 'sleep', '1000')
+    assert b'root:' in nb.ok('cp', 'box:/etc/passwd', '-').out
+    nb.ok('commit', 'box', 'copy')
+    box = nb.inspect('box')
+    assert (box['state'], box['health'], box['restart_count']) == ('created', None, 0)
+
+
 def test_a_box_that_has_been_stopped_for_long_enough_goes(nb):
     nb.ok('run', '--name', 'soon', '--auto-delete', '1s', 'busybox', 'true')
     nb.ok('run', '--name', 'later', '--auto-delete', '1h', 'busybox', 'true')
