@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+/* The lock is in it, as in every box's folder: without one, nobody would be sure enough of the end to write it down. */
 static char folder_path[] = "/tmp/nestbox-fuzz-record-XXXXXX";
 static int folder = -1;
 
@@ -27,6 +28,9 @@ static void open_folder(void) {
     check(mkdtemp(folder_path) != NULL);
     folder = open(folder_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     check(folder >= 0 && atexit(remove_folder) == 0);
+    nb_error ignored;
+    int lock = box_lock(folder, &ignored);
+    check(lock >= 0 && close(lock) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);

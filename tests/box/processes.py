@@ -22,6 +22,7 @@ import time
 NAME_LENGTH = 15
 HELPERS = ('nestbox-shim', 'nestbox-image', 'nestbox-fetch', 'nestbox-files', 'qemu-system-')
 PR_SET_CHILD_SUBREAPER = 36
+PF_EXITING = 0x4  # proc(5), 'flags': it runs no code of its own any more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Process:
     parent: int = dataclasses.field(compare=False)
     state: str = dataclasses.field(compare=False)
     name: str = dataclasses.field(compare=False)
+    exiting: bool = dataclasses.field(compare=False)
 
     def __str__(self):
         return f'{self.pid} (child of {self.parent}, {self.state}) {self.name}'
@@ -49,7 +51,8 @@ def read_process(pid):
     fields = stat[stat.rindex(b')') + 2:].split()
     # A program that was executed by descriptor has no useful short name, one that has ended no arguments.
     name = os.path.basename(argv[0]) or short_name
-    return Process(int(pid), int(fields[19]), int(fields[1]), fields[0].decode(), name.decode(errors='backslashreplace'))
+    return Process(int(pid), int(fields[19]), int(fields[1]), fields[0].decode(), name.decode(errors='backslashreplace'),
+                   bool(int(fields[6]) & PF_EXITING))
 
 
 def all_processes():
@@ -75,8 +78,11 @@ def is_helper(process):
 
 
 def alive():
-    """The program's processes that live: clients, shims, machines, workers; oldest first."""
-    found = [p for p in descendants() if p.state not in 'ZX' and (is_helper(p) or p.name == 'nestbox')]
+    """The program's processes that live: clients, shims, machines, workers; oldest first.
+
+    One that has called exit() does not count: a shim lets go of its box's lock by that, and so a client may know of the end, and be done,
+    before the kernel has done with the process."""
+    found = [p for p in descendants() if p.state not in 'ZX' and not p.exiting and (is_helper(p) or p.name == 'nestbox')]
     return sorted(found, key=lambda process: process.started)
 
 
