@@ -54,7 +54,7 @@ static const struct {
 } wanted_modules[] = {
     {"virtio_ring", true, true},  {"virtio", true, true},     {"virtio_mmio", true, true},    {"virtio_console", true, true},
     {"virtio_blk", true, true},   {"failover", false, false}, {"net_failover", false, false}, {"virtio_net", false, true},
-    {"virtio_rng", false, false}, {"fuse", false, true},      {"overlay", false, true},
+    {"virtio_rng", false, false}, {"fuse", false, true},      {"overlay", false, true},       {"virtio_balloon", false, false},
 };
 
 static int read_at(int folder, const char *name, size_t max_bytes, char **ret_bytes, size_t *ret_length, nb_error *err) {

@@ -355,6 +355,10 @@ NB_API const char *nb_end_cause_name(nb_end_cause cause);
 #define NB_DISK_MAX_BYTES (UINT64_C(1) << 40)
 #define NB_CPUS_DEFAULT 1
 #define NB_CPUS_MAX 64
+#define NB_CPU_MILLIS_MIN 10
+#define NB_IO_BYTES_MIN (UINT64_C(64) << 10)
+#define NB_IO_BYTES_MAX (UINT64_C(1) << 40)
+#define NB_IO_OPERATIONS_MAX 10000000
 #define NB_PIDS_DEFAULT 4096
 #define NB_STOP_TIMEOUT_DEFAULT_MS 10000
 #define NB_BOOT_TIMEOUT_DEFAULT_MS 60000
@@ -412,6 +416,12 @@ typedef struct nb_box_options {
     uint64_t max_lifetime_ms; /* of each run: stopped when it ran for so long; 0: none */
     uint64_t
         auto_delete_ms; /* removed when it has been stopped, or failed, for so long: by nb_runtime_sweep(), or who opens the home; 0: never */
+    /* Processor time, in thousandths of a processor, from NB_CPU_MILLIS_MIN to cpus * 1000; without cpus, the box has as many as that takes; 0: all
+     * of its processors'. docs/limits.md. */
+    uint32_t cpu_millis;
+    /* Of the disk, reads and writes together, NB_IO_BYTES_MIN to NB_IO_BYTES_MAX and 1 to NB_IO_OPERATIONS_MAX; 0: no limit. */
+    uint64_t io_bytes_per_second;
+    uint32_t io_operations_per_second;
 } nb_box_options;
 #define NB_BOX_OPTIONS_INIT \
     { .size = sizeof(nb_box_options) }
@@ -504,6 +514,13 @@ typedef struct nb_timing {
     uint64_t total_us;
 } nb_timing;
 
+/* What the host holds a box's machine to by control groups, besides what the guest enforces inside. docs/limits.md. */
+typedef struct nb_host_limits {
+    const char *by;         /* "systemd", "cgroup v2", "cgroup v1"; "" when by nothing, or not known yet */
+    bool cpu, memory, pids; /* which of them */
+    const char *missing;    /* why not all of them; "" otherwise */
+} nb_host_limits;
+
 typedef struct nb_box_info {
     const char *id, *name; /* name "" where it has none */
     const char *image;     /* as it was named at create */
@@ -536,6 +553,10 @@ typedef struct nb_box_info {
     uint32_t health_failures;                               /* in a row */
     const char *accelerator;                                /* of the last start, "" before the first */
     nb_timing timing;                                       /* of the last start */
+    uint32_t cpu_millis;                                    /* 0, like the next two: no limit */
+    uint64_t io_bytes_per_second;
+    uint32_t io_operations_per_second;
+    nb_host_limits host_limits; /* of the last start */
 } nb_box_info;
 
 typedef struct nb_box_list {

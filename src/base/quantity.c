@@ -36,6 +36,25 @@ bool quantity_count(const char *text, uint64_t min, uint64_t max, uint64_t *ret_
     return true;
 }
 
+bool quantity_millis(const char *text, uint64_t *ret_millis) {
+    uint64_t whole = 0, part = 0, millis;
+    const char *end = read_digits(text, &whole);
+    if (!end || __builtin_mul_overflow(whole, 1000u, &millis))
+        return false;
+    if (*end == '.') {
+        const char *decimals = end + 1;
+        end = read_digits(decimals, &part);
+        if (!end || end - decimals > 3)
+            return false;
+        for (long digits = end - decimals; digits < 3; digits++)
+            part *= 10;
+    }
+    if (*end != '\0' || __builtin_add_overflow(millis, part, &millis))
+        return false;
+    *ret_millis = millis;
+    return true;
+}
+
 bool quantity_size(const char *text, uint64_t *ret_bytes) {
     static const char suffixes[] = "kmg";
     uint64_t value = 0, bytes;

@@ -18,6 +18,9 @@
 /* Digits only, from @min to @max. False: not of the form, or out of range. */
 bool quantity_count(const char *text, uint64_t min, uint64_t max, uint64_t *ret_count);
 
+/* "2", "0.5", "1.125" in thousandths: at most three decimals. False: not of the form, or more than fits 64 bits. */
+bool quantity_millis(const char *text, uint64_t *ret_millis);
+
 /* "1048576", "1024k", "512M", "2g". False: not of the form, or more than fits 64 bits. */
 bool quantity_size(const char *text, uint64_t *ret_bytes);
 

@@ -83,7 +83,9 @@ static int create(cli *c, const box_arguments *box, nb_box_options *options, int
     options->user = box->user;
     options->hostname = box->hostname;
     options->memory_bytes = box->memory_bytes;
-    options->cpus = box->cpus;
+    options->cpu_millis = box->cpu_millis;
+    options->io_bytes_per_second = box->io_bytes_per_second;
+    options->io_operations_per_second = box->io_operations_per_second;
     options->disk_bytes = box->disk_bytes;
     options->pids_max = box->pids_max;
     options->stop_signal = box->stop_signal;

@@ -12,8 +12,8 @@
 typedef struct box_arguments {
     const char *name, *working_directory, *user, *entrypoint, *hostname, *stop_signal, *pull, *platform, *network;
     opt_list environment, environment_files, labels, cap_add, cap_drop, security_options, ulimits, volumes, tmpfs;
-    uint64_t memory_bytes, disk_bytes;
-    uint32_t cpus, pids_max;
+    uint64_t memory_bytes, disk_bytes, io_bytes_per_second;
+    uint32_t cpu_millis, pids_max, io_operations_per_second;
     int64_t stop_timeout_ms, boot_timeout_ms, timeout_ms;
     bool remove, interactive, tty, init, quiet;
     care_arguments care;
@@ -33,8 +33,13 @@ typedef struct box_arguments {
         OPT_STRING('\0', "hostname", args, box.hostname, "NAME", NULL, "host name in the box (default: its id)"),                         \
         OPT_LIST('\0', "label", args, box.labels, "KEY[=VALUE]", "attach a label"),                                                       \
         OPT_SIZE('m', "memory", args, box.memory_bytes, NB_MEMORY_MIN_BYTES, NB_MEMORY_MAX_BYTES, "256m", "memory of the box"),           \
-        OPT_COUNT('\0', "cpus", args, box.cpus, 1, NB_CPUS_MAX, "1", "processors of the box"),                                            \
+        OPT_MILLIS('\0', "cpus", args, box.cpu_millis, NB_CPU_MILLIS_MIN, NB_CPUS_MAX * 1000, NULL,                                       \
+                   "processors, or a part of one (default: one, without a limit of its time)"),                                           \
         OPT_SIZE('\0', "disk", args, box.disk_bytes, NB_DISK_MIN_BYTES, NB_DISK_MAX_BYTES, "10g", "disk of the box"),                     \
+        OPT_SIZE('\0', "io-maxbandwidth", args, box.io_bytes_per_second, NB_IO_BYTES_MIN, NB_IO_BYTES_MAX, NULL,                          \
+                 "bytes a second of its disk, read and written"),                                                                         \
+        OPT_COUNT('\0', "io-maxiops", args, box.io_operations_per_second, 1, NB_IO_OPERATIONS_MAX, NULL,                                  \
+                  "operations a second of its disk"),                                                                                     \
         OPT_COUNT('\0', "pids-limit", args, box.pids_max, 1, UINT32_MAX, "4096", "processes at once"),                                    \
         OPT_FLAG('\0', "init", args, box.init, "a small init above the command, which reaps orphans"),                                    \
         OPT_STRING('\0', "stop-signal", args, box.stop_signal, "SIGNAL", NULL, "what stop sends (default: the image's, else TERM)"),      \

@@ -117,6 +117,16 @@ static json_t *json_of_timing(const nb_timing *timing) {
     return end(&b);
 }
 
+static json_t *json_of_host_limits(const nb_host_limits *limits) {
+    json_builder b = begin();
+    add_string(&b, "by", limits->by);
+    add_bool(&b, "cpu", limits->cpu);
+    add_bool(&b, "memory", limits->memory);
+    add_bool(&b, "pids", limits->pids);
+    add_string(&b, "missing", limits->missing);
+    return end(&b);
+}
+
 static void add_state(json_builder *b, const nb_box_info *box) {
     add_string(b, "state", nb_box_state_name(box->state));
     add_string(b, "cause", box->cause == NB_END_NONE ? NULL : nb_end_cause_name(box->cause));
@@ -144,7 +154,10 @@ static void add_settings(json_builder *b, const nb_box_info *box) {
     add_count(b, "memory_bytes", box->memory_bytes);
     add_count(b, "disk_bytes", box->disk_bytes);
     add_count(b, "cpus", box->cpus);
+    add(b, "cpu_limit", box->cpu_millis ? json_real(box->cpu_millis / 1000.0) : json_null());
     add_count(b, "pids_max", box->pids_max);
+    add_number(b, "io_bytes_per_second", (int64_t) box->io_bytes_per_second);
+    add_number(b, "io_operations_per_second", box->io_operations_per_second);
     add_bool(b, "tty", box->tty);
     add_bool(b, "open_stdin", box->open_stdin);
     add_bool(b, "detach", box->detach);
@@ -221,6 +234,7 @@ json_t *json_of_box(const nb_box_info *box) {
     add(&b, "mounts", json_of_mounts(&box->mounts));
     add_care(&b, box);
     add_string(&b, "accelerator", box->accelerator);
+    add(&b, "host_limits", json_of_host_limits(&box->host_limits));
     add(&b, "timing", box->timing.total_us ? json_of_timing(&box->timing) : json_null());
     return end(&b);
 }

@@ -79,6 +79,15 @@ static int store_count(const opt *o, uint32_t *field, const char *value, nb_erro
     return 0;
 }
 
+static int store_millis(const opt *o, uint32_t *field, const char *value, nb_error *err) {
+    uint64_t millis;
+    if (!quantity_millis(value, &millis) || millis < o->min || millis > o->max)
+        return nb_fail(err, NB_E_INVALID, 0, "--%s '%s': want a number from %.2f to %.0f, such as 0.5", o->name, value,
+                       (double) o->min / 1000, (double) o->max / 1000);
+    *field = (uint32_t) millis;
+    return 0;
+}
+
 static int store_size(const opt *o, uint64_t *field, const char *value, nb_error *err) {
     char min[QUANTITY_SIZE_TEXT_SIZE], max[QUANTITY_SIZE_TEXT_SIZE];
     uint64_t bytes;
@@ -120,6 +129,8 @@ static int store(const opt *o, void *args, const char *value, nb_error *err) {
         return store_choice(o, field, value, err);
     case OPT_KIND_COUNT:
         return store_count(o, field, value, err);
+    case OPT_KIND_MILLIS:
+        return store_millis(o, field, value, err);
     case OPT_KIND_SIZE:
         return store_size(o, field, value, err);
     case OPT_KIND_DURATION:

@@ -24,6 +24,7 @@ typedef enum opt_kind {
     OPT_KIND_LIST,        /* opt_list */
     OPT_KIND_CHOICE,      /* const char *, one of the words between the bars of .value */
     OPT_KIND_COUNT,       /* uint32_t, min to max */
+    OPT_KIND_MILLIS,      /* uint32_t thousandths, 0 when not given */
     OPT_KIND_SIZE,        /* uint64_t bytes, 0 when not given */
     OPT_KIND_DURATION,    /* int64_t milliseconds, -1 when not given */
     OPT_KIND_UNSUPPORTED, /* known, and refused by name: nothing is stored */
@@ -61,6 +62,9 @@ typedef struct opt {
     { OPT_KIND_CHOICE, letter, name, OPT_FIELD(type, field, const char *), choices, standard, OPT_HELP(help), 0, 0 }
 #define OPT_COUNT(letter, name, type, field, min, max, standard, help) \
     { OPT_KIND_COUNT, letter, name, OPT_FIELD(type, field, uint32_t), "N", standard, OPT_HELP(help), min, max }
+/* A number with up to three decimals; @min and @max in thousandths. */
+#define OPT_MILLIS(letter, name, type, field, min, max, standard, help) \
+    { OPT_KIND_MILLIS, letter, name, OPT_FIELD(type, field, uint32_t), "N", standard, OPT_HELP(help), min, max }
 #define OPT_SIZE(letter, name, type, field, min, max, standard, help) \
     { OPT_KIND_SIZE, letter, name, OPT_FIELD(type, field, uint64_t), "SIZE", standard, OPT_HELP(help), min, max }
 #define OPT_DURATION(letter, name, type, field, min, max, standard, help) \

@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "guest/disk.h"
 #include "guest/exec.h"
+#include "guest/module.h"
 #include "guest/volume.h"
 #include "guest/zygote.h"
 
@@ -50,6 +51,8 @@
 #define SHUTDOWN_LOOKS_MAX 1000
 /* After so many a volume that the host does not answer for is given up: whoever waits for it cannot even be killed. */
 #define SHUTDOWN_LOOKS_FOR_VOLUMES 500
+/* The driver that gives free memory back is loaded when the box has lived so long: a start does not wait for it, and a short life needs none. */
+#define BALLOON_DELAY_MS 1000
 /* How long the last words may take to leave. */
 #define GOODBYE_MS 1000
 
@@ -115,6 +118,8 @@ static void handle_zygote(agent *a, const uint8_t *bytes, size_t length) {
     case id_of_msg_built:
         if (wire_decode_built(bytes, length, &m.built) == 0)
             link_send(&a->link, wire_encode_setup_done, (&(msg_setup_done){.container_pid = m.built.pid}));
+        if (a->places.is_machine)
+            loop_timer_start(&a->balloon_timer, BALLOON_DELAY_MS);
         break;
     case id_of_msg_build_failed:
         if (wire_decode_build_failed(bytes, length, &m.build_failed) == 0)
@@ -268,7 +273,7 @@ static int handle_setup(agent *a, const uint8_t *bytes, size_t length) {
     char message[256];
     if (a->places.disk && disk_mount(a->places.disk, a->places.rootfs, message, sizeof(message)) < 0)
         tell_setup_failed(a, errno, message);
-    else if (a->places.cgroup && cgroup_box_make(&a->cgroup, a->places.cgroup, setup.memory_bytes, setup.pids_max) < 0)
+    else if (a->places.cgroup && cgroup_box_make(&a->cgroup, a->places.cgroup, setup.memory_bytes, setup.pids_max, setup.cpu_quota_us) < 0)
         tell_setup_failed(a, errno, "make the box's control group");
     else if (post_build(a, &setup) < 0)
         tell_setup_failed(a, errno, "ask the zygote for the container");
@@ -326,6 +331,13 @@ static void on_retry(loop_timer *timer) {
     volume_resume_all(timer->user);
 }
 
+/* Without the driver, or the device, memory stays with the machine until its end: no more than that. */
+static void on_balloon(loop_timer *timer) {
+    agent *a = timer->user;
+    if (!a->shutting_down && module_load("virtio_balloon") < 0)
+        (void) dprintf(STDERR_FILENO, "nestbox-guest: load virtio_balloon: %s: free memory is not given back\n", strerror(errno));
+}
+
 static void on_closed(link_end *end, const char *why) {
     if (why)
         (void) dprintf(STDERR_FILENO, "nestbox-guest: link: %s, shutting down\n", why);
@@ -367,6 +379,7 @@ void agent_run(const agent_places *places, int link_fd, int zygote_fd, pid_t zyg
     }
     loop_timer_init(a.loop, &a.shutdown_timer, on_shutdown_timer, &a);
     loop_timer_init(a.loop, &a.retry_timer, on_retry, &a);
+    loop_timer_init(a.loop, &a.balloon_timer, on_balloon, &a);
     if (link_init(a.loop, &a.link, link_fd, TO_GUEST, &handlers, &a) < 0)
         (void) dprintf(STDERR_FILENO, "nestbox-guest: open the link: %s\n", strerror(errno));
     else if (loop_run(a.loop) < 0)
@@ -380,6 +393,7 @@ void agent_run(const agent_places *places, int link_fd, int zygote_fd, pid_t zyg
     loop_fd_done(&a.zygote_watcher);
     loop_timer_done(&a.shutdown_timer);
     loop_timer_done(&a.retry_timer);
+    loop_timer_done(&a.balloon_timer);
     (void) fd_close(a.zygote);
     (void) fd_close(signals);
     loop_free(a.loop);

@@ -38,7 +38,8 @@ typedef struct agent {
     size_t exec_count;
     volume *volumes;
     loop_timer retry_timer; /* a stream could not be watched for want of memory */
-    bool set_up;            /* SETUP was answered */
+    loop_timer balloon_timer;
+    bool set_up; /* SETUP was answered */
     bool shutting_down;
     bool zygote_lost; /* it died unasked: its children are ours now, and how they end is still told */
     pid_t unmounter;  /* the helper that takes the disk off, while shutting down */

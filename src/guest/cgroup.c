@@ -74,15 +74,21 @@ static int open_folder(int parent, const char *name) {
     return openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-int cgroup_box_make(cgroup_box *box, const char *parent, uint64_t memory_bytes, uint32_t pids_max) {
+int cgroup_box_make(cgroup_box *box, const char *parent, uint64_t memory_bytes, uint32_t pids_max, uint32_t cpu_quota_us) {
+    char quota[32];
     *box = (cgroup_box){.fd = -1};
     CLEANUP(cleanup_fd) int above = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (above < 0)
         return -1;
     if ((memory_bytes || pids_max) && write_file(above, "cgroup.subtree_control", "+memory +pids") < 0)
         return -1;
+    (void) snprintf(quota, sizeof(quota), "%" PRIu32 " 100000", cpu_quota_us);
+    if (cpu_quota_us && write_file(above, "cgroup.subtree_control", "+cpu") < 0)
+        return -1;
     CLEANUP(cleanup_fd) int fd = open_folder(above, "box");
     if (fd < 0 || write_limit(fd, "memory.max", memory_bytes) < 0 || write_limit(fd, "pids.max", pids_max) < 0)
+        return -1;
+    if (cpu_quota_us && write_file(fd, "cpu.max", quota) < 0)
         return -1;
     box->fd = take_fd(&fd);
     return 0;

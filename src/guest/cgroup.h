@@ -25,9 +25,10 @@ typedef struct cgroup_box {
 
 /* Makes the box's group below @parent (a cgroup2 folder) and sets its limits.
  *
- * @memory_bytes, @pids_max  0: no limit
+ * @cpu_quota_us             of processor time in each 100,000 us
+ * @memory_bytes, @pids_max  0, like cpu_quota_us: no limit
  * 0, or -1 with errno. */
-int cgroup_box_make(cgroup_box *box, const char *parent, uint64_t memory_bytes, uint32_t pids_max);
+int cgroup_box_make(cgroup_box *box, const char *parent, uint64_t memory_bytes, uint32_t pids_max, uint32_t cpu_quota_us);
 
 /* Closes what is open; the groups stay, with what lives in them. */
 void cgroup_box_done(cgroup_box *box);

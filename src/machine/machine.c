@@ -459,6 +459,8 @@ static int build_command(buf *command, const machine_spec *spec, const log_sink 
         .accelerator = spec->accelerator,
         .memory_bytes = machine_memory_class(spec->memory_bytes),
         .cpus = spec->cpus,
+        .io_bytes_per_second = spec->io_bytes_per_second,
+        .io_operations_per_second = spec->io_operations_per_second,
     };
     if (!o.target)
         return nb_fail(err, NB_E_MACHINE, 0, "make a machine: this processor's architecture is not supported");

@@ -30,6 +30,8 @@ typedef struct machine_spec {
     int console_fd;          /* regular file that becomes the console's ring, open read-write; borrowed and used until the machine ended */
     uint64_t memory_bytes;   /* what the container may use; the machine gets the next class above it */
     uint32_t cpus;
+    uint64_t io_bytes_per_second;      /* of the disk, reads and writes together; 0: no limit */
+    uint32_t io_operations_per_second; /* the same */
 } machine_spec;
 
 /* How a machine ended. */

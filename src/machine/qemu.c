@@ -128,7 +128,19 @@ static void add_kernel(command *c, const qemu_options *o) {
            o->target->kernel_arguments[0] ? " " : "", o->target->kernel_arguments, tsc);
 }
 
-static void add_disk(command *c) {
+/* A filter above the disk that lets only so much through (QAPI, ThrottleLimits); the node that the guest's device is on. */
+static const char *add_disk_bounds(command *c, const qemu_options *o) {
+    if (!o->io_bytes_per_second && !o->io_operations_per_second)
+        return QEMU_DISK_NODE;
+    option(c, "-object",
+           "{\"qom-type\":\"throttle-group\",\"id\":\"disk-bounds\",\"limits\":{\"bps-total\":%" PRIu64 ",\"iops-total\":%" PRIu32 "}}",
+           o->io_bytes_per_second, o->io_operations_per_second);
+    option(c, "-blockdev",
+           "{\"driver\":\"throttle\",\"node-name\":\"bounded-disk\",\"throttle-group\":\"disk-bounds\",\"file\":\"" QEMU_DISK_NODE "\"}");
+    return "bounded-disk";
+}
+
+static void add_disk(command *c, const qemu_options *o) {
     option(c, "-add-fd", "fd=%d,set=" SET_BASE_DISK, QEMU_FD_BASE_DISK);
     option(c, "-add-fd", "fd=%d,set=" SET_DISK, QEMU_FD_DISK);
     option(c, "-blockdev",
@@ -140,7 +152,7 @@ static void add_disk(command *c) {
            "\",\"locking\":\"on\",\"discard\":\"unmap\"}");
     option(c, "-blockdev",
            "{\"driver\":\"qcow2\",\"node-name\":\"" QEMU_DISK_NODE "\",\"file\":\"disk-file\",\"backing\":\"base\",\"discard\":\"unmap\"}");
-    option(c, "-device", "virtio-blk-device,werror=report,rerror=report,drive=" QEMU_DISK_NODE);
+    option(c, "-device", "virtio-blk-device,werror=report,rerror=report,drive=%s", add_disk_bounds(c, o));
 }
 
 static void add_channels(command *c) {
@@ -155,12 +167,19 @@ static void add_channels(command *c) {
     option(c, "-mon", "chardev=control,mode=control");
 }
 
+/* Memory that the guest has free, and says so of, goes back to the host: QEMU drops its pages (the virtio specification, 5.5.6.7). The guest
+ * loads the driver a while after its start, see the agent. */
+static void add_balloon(command *c) {
+    option(c, "-device", "virtio-balloon-device,free-page-reporting=on");
+}
+
 int qemu_command(buf *packed, const qemu_options *o, nb_error *err) {
     command c = {.packed = packed};
     add(&c, o->program);
     add_machine(&c, o);
     add_kernel(&c, o);
-    add_disk(&c);
+    add_disk(&c, o);
     add_channels(&c);
+    add_balloon(&c);
     return c.bad ? nb_fail_oom(err) : 0;
 }

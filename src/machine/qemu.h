@@ -54,6 +54,8 @@ typedef struct qemu_options {
     const char *accelerator; /* "kvm" or "tcg" */
     uint64_t memory_bytes;   /* of the machine: a class of machine_memory_class() */
     uint32_t cpus;
+    uint64_t io_bytes_per_second; /* of the disk; 0: no limit */
+    uint32_t io_operations_per_second;
     uint64_t tsc_khz; /* 0: unknown, the guest finds out by itself */
 } qemu_options;
 

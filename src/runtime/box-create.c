@@ -64,6 +64,13 @@ static int check_options(const nb_box_options *o, nb_error *err) {
     if (result == 0)
         result = check_range(o->cpus, 1, NB_CPUS_MAX, "cpus", err);
     if (result == 0)
+        result =
+            check_range(o->cpu_millis, NB_CPU_MILLIS_MIN, (uint64_t) (o->cpus ? o->cpus : NB_CPUS_MAX) * 1000, "thousandths of cpus", err);
+    if (result == 0)
+        result = check_range(o->io_bytes_per_second, NB_IO_BYTES_MIN, NB_IO_BYTES_MAX, "bytes of the disk per second", err);
+    if (result == 0)
+        result = check_range(o->io_operations_per_second, 1, NB_IO_OPERATIONS_MAX, "operations of the disk per second", err);
+    if (result == 0)
         result = care_check(o, err);
     if (result == 0)
         result = options_check_pairs(o->environment, "environment variable", err);
@@ -196,7 +203,12 @@ static int merge(const nb_box_options *o, const image_record *image, const char 
         .hostname = hostname,
         .memory_bytes = o->memory_bytes ? o->memory_bytes : NB_MEMORY_DEFAULT_BYTES,
         .disk_bytes = o->disk_bytes,
-        .cpus = o->cpus ? o->cpus : NB_CPUS_DEFAULT,
+        .cpus = o->cpus         ? o->cpus
+                : o->cpu_millis ? (o->cpu_millis + 999) / 1000
+                                : NB_CPUS_DEFAULT,
+        .cpu_millis = o->cpu_millis,
+        .io_bytes_per_second = o->io_bytes_per_second,
+        .io_operations_per_second = o->io_operations_per_second,
         .pids_max = o->pids_max ? o->pids_max : NB_PIDS_DEFAULT,
         .stop_signal = (uint32_t) (signal ? signal : SIGTERM),
         .stop_timeout_ms = o->stop_timeout_ms ? o->stop_timeout_ms : NB_STOP_TIMEOUT_DEFAULT_MS,

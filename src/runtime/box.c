@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/process.h"
+#include "base/size.h"
 #include "runtime/channel.h"
 #include "runtime/connect.h"
 #include "runtime/event.h"
@@ -97,6 +98,16 @@ static nb_strings health_test(arena *a, strv command) {
     return result_strings(a, strv_of(&test));
 }
 
+static const char *limits_by(uint8_t way) {
+    static const char *const names[] = {
+        [WIRE_LIMITS_BY_NOTHING] = "",
+        [WIRE_LIMITS_BY_CGROUP_V1] = "cgroup v1",
+        [WIRE_LIMITS_BY_CGROUP_V2] = "cgroup v2",
+        [WIRE_LIMITS_BY_SYSTEMD] = "systemd",
+    };
+    return way < ARRAY_LENGTH(names) ? names[way] : "";
+}
+
 static void fill_info(nb_box_info *info, arena *a, const box_record *box, const box_status *status) {
     const msg_record *run = &status->record;
     *info = (nb_box_info){
@@ -126,6 +137,9 @@ static void fill_info(nb_box_info *info, arena *a, const box_record *box, const 
         .memory_bytes = box->memory_bytes,
         .disk_bytes = box->disk_bytes,
         .cpus = box->cpus,
+        .cpu_millis = box->cpu_millis,
+        .io_bytes_per_second = box->io_bytes_per_second,
+        .io_operations_per_second = box->io_operations_per_second,
         .pids_max = box->pids_max,
         .stop_timeout_ms = box->stop_timeout_ms,
         .tty = box->tty,
@@ -154,6 +168,11 @@ static void fill_info(nb_box_info *info, arena *a, const box_record *box, const 
         .health = (nb_health) run->health,
         .health_failures = run->health_failures,
         .accelerator = arena_text(a, run->accelerator.at, run->accelerator.length),
+        .host_limits = {.by = limits_by(run->limits_by),
+                        .cpu = run->limits_held & WIRE_LIMIT_CPU,
+                        .memory = run->limits_held & WIRE_LIMIT_MEMORY,
+                        .pids = run->limits_held & WIRE_LIMIT_PIDS,
+                        .missing = arena_text(a, run->limits_missing.at, run->limits_missing.length)},
         .timing = {run->prepare_us, run->machine_us, run->boot_us, run->container_us, run->command_us,
                    run->prepare_us + run->machine_us + run->boot_us + run->container_us + run->command_us},
     };

@@ -12,6 +12,7 @@
 #include "base/size.h"
 #include "machine/accel.h"
 #include "machine/find.h"
+#include "machine/host-cgroup.h"
 #include "runtime/options.h"
 #include "runtime/result.h"
 #include "runtime/runtime.h"
@@ -34,7 +35,7 @@
 #define CHECKS_MAX 16u
 #define SENTENCE_SIZE 512u
 #define SETTING_MAX_BYTES 64u
-#define OWN_GROUPS_MAX_BYTES 65536u
+#define GROUPS_TEXT_MAX_BYTES ((size_t) 1 << 20)
 
 typedef struct doctor {
     const nb_runtime_options *options;
@@ -138,33 +139,63 @@ static void check_user_namespaces(doctor *d) {
     check->remedy = "allow them with sysctl, or run boxes that you do not trust without volumes";
 }
 
-/* Where this process stands in the unified hierarchy, below /sys/fs/cgroup; NULL: nowhere. */
-static const char *own_group(char *text) {
-    char *line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
-    if (!line)
-        return NULL;
-    line = strchr(line, '/');
-    if (line)
-        line[strcspn(line, "\n")] = '\0';
-    return line;
+static const char bounded_meaning[] = "each machine is held to its limits by the host too, whatever its guest does";
+static const char unbounded_meaning[] = "a box's limits are its machine's and hold inside it; nothing on the host bounds what a guest that "
+                                        "has taken its kernel over, or QEMU, takes";
+
+/* Whom systemd gives the control groups to: to root all, to a user what the unit of his manager says. */
+static void check_systemd_groups(doctor *d) {
+    char bus[64], controllers[160];
+    CLEANUP(cleanup_free) char *text = NULL;
+    unsigned uid = (unsigned) geteuid();
+    size_t length;
+    nb_check *check;
+    (void) snprintf(bus, sizeof(bus), uid == 0 ? "/run/dbus/system_bus_socket" : "/run/user/%u/bus", uid);
+    (void) snprintf(controllers, sizeof(controllers), "/sys/fs/cgroup/user.slice/user-%u.slice/user@%u.service/cgroup.controllers", uid,
+                    uid);
+    if (access(bus, W_OK) < 0) {
+        check = add(d, "control groups", NB_CHECK_WARNING, "systemd's, which is not to be reached: '%s': %s", bus, strerror(errno));
+        check->meaning = unbounded_meaning;
+        check->remedy = uid == 0 ? "install dbus" : "install dbus-user-session, and log in anew, or: loginctl enable-linger";
+        return;
+    }
+    if (uid == 0 || file_read(AT_FDCWD, controllers, GROUPS_TEXT_MAX_BYTES, &text, &length) < 0) {
+        check = add(d, "control groups", NB_CHECK_OK, "systemd's, which is asked at each start");
+        check->meaning = bounded_meaning;
+        return;
+    }
+    text[strcspn(text, "\n")] = '\0';
+    bool all = strstr(text, "cpu") && strstr(text, "memory") && strstr(text, "pids");
+    check = add(d, "control groups", all ? NB_CHECK_OK : NB_CHECK_WARNING, "systemd's, which gives this user: %s", text);
+    check->meaning = all ? bounded_meaning : unbounded_meaning;
+    check->remedy = all ? "" : "systemctl edit user@.service, and there, below [Service]: Delegate=cpu memory pids";
 }
 
 static void check_control_groups(doctor *d) {
-    static const char meaning[] =
-        "a box's limits are its machine's and hold inside it; nothing on the host bounds what QEMU itself needs besides";
-    CLEANUP(cleanup_free) char *text = NULL;
-    CLEANUP(cleanup_free) char *path = NULL;
-    struct statfs status;
+    CLEANUP(cleanup_free) char *membership = NULL;
+    CLEANUP(cleanup_free) char *mounts = NULL;
+    char path[PATH_MAX];
+    bool is_v1;
     size_t length;
     nb_check *check;
-    bool unified = statfs("/sys/fs/cgroup", &status) == 0 && status.f_type == CGROUP2_SUPER_MAGIC;
-    const char *group = file_read(AT_FDCWD, "/proc/self/cgroup", OWN_GROUPS_MAX_BYTES, &text, &length) == 0 ? own_group(text) : NULL;
-    if (!unified || !group || asprintf(&path, "/sys/fs/cgroup%s", group) < 0)
-        check = add(d, "control groups", NB_CHECK_OK, "%s", text ? "version 1, or mixed" : "none");
-    else
-        check = add(d, "control groups", NB_CHECK_OK, "version 2, '%s', which this user may%s change", group,
-                    access(path, W_OK) == 0 ? "" : " not");
-    check->meaning = meaning;
+    if (access("/run/systemd/system", F_OK) == 0) {
+        check_systemd_groups(d);
+        return;
+    }
+    if (file_read(AT_FDCWD, "/proc/self/cgroup", GROUPS_TEXT_MAX_BYTES, &membership, &length) < 0 ||
+        file_read(AT_FDCWD, "/proc/self/mountinfo", GROUPS_TEXT_MAX_BYTES, &mounts, &length) < 0 ||
+        !host_cgroup_find(membership, mounts, "cpu", path, &is_v1)) {
+        check = add(d, "control groups", NB_CHECK_WARNING, "none to be seen here");
+        check->remedy = "mount them: mount -t cgroup2 none /sys/fs/cgroup";
+    } else {
+        bool ours = access(path, W_OK) == 0;
+        check = add(d, "control groups", ours ? NB_CHECK_OK : NB_CHECK_WARNING, "version %d, '%s', which this user may%s change",
+                    is_v1 ? 1 : 2, path, ours ? "" : " not");
+        check->meaning = ours ? bounded_meaning : "";
+        check->remedy = ours ? "" : "have a part of the tree delegated to your user, or run as one who may";
+    }
+    if (!*check->meaning)
+        check->meaning = unbounded_meaning;
 }
 
 /* ------------------------------------------------------------------------------------------------------------- the home */

@@ -10,6 +10,8 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/process.h"
+#include "base/size.h"
+#include "machine/host-cgroup.h"
 #include "runtime/event.h"
 
 #include <errno.h>
@@ -21,9 +23,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RECORD_MAX_BYTES ((size_t) 16 << 10)
-/* restart_count, next_start_at_ms, health, health_failures. */
-#define RECORD_ADDED_BYTES 17u
+#define RECORD_MAX_BYTES ((size_t) 24 << 10)
+/* What was added to records, the last first: limits_by, limits_held, limits_missing, limits_groups; before them restart_count, next_start_at_ms,
+ * health, health_failures. In bytes, where all of it is zero. */
+static const size_t record_added_bytes[] = {10, 10 + 17};
 #define LOCK_LOOK_NS 2000000L
 /* A killed process that holds much memory may take a while to go on a loaded host. */
 #define BURY_TIMEOUT_MS 30000
@@ -104,12 +107,16 @@ int box_lock(int folder, nb_error *err) {
 static bool decode_record(box_status *status, size_t length) {
     if (wire_decode_record((const uint8_t *) status->bytes, length, &status->record) == 0)
         return true;
-    char *longer = realloc(status->bytes, length + RECORD_ADDED_BYTES);
-    if (!longer)
-        return false;
-    memset(longer + length, 0, RECORD_ADDED_BYTES);
-    status->bytes = longer;
-    return wire_decode_record((const uint8_t *) longer, length + RECORD_ADDED_BYTES, &status->record) == 0;
+    for (size_t i = 0; i < ARRAY_LENGTH(record_added_bytes); i++) {
+        char *longer = realloc(status->bytes, length + record_added_bytes[i]);
+        if (!longer)
+            return false;
+        memset(longer + length, 0, record_added_bytes[i]);
+        status->bytes = longer;
+        if (wire_decode_record((const uint8_t *) longer, length + record_added_bytes[i], &status->record) == 0)
+            return true;
+    }
+    return false;
 }
 
 /* No record (the box never started) is not an error: everything stays zero. */
@@ -200,10 +207,7 @@ void box_record_failure(int folder, const log_sink *log, const nb_error *why) {
     event_tell_end(folder, log, true, why->message);
 }
 
-int box_bury_machine(const box_status *status, nb_error *err) {
-    process_id machine = {(pid_t) status->record.machine_pid, status->record.machine_start_ticks};
-    if (status->live || !machine.start_ticks)
-        return 0;
+static int kill_machine(process_id machine, nb_error *err) {
     CLEANUP(cleanup_fd) int pidfd = process_open_exact(machine);
     if (pidfd < 0)
         return 0;
@@ -212,4 +216,14 @@ int box_bury_machine(const box_status *status, nb_error *err) {
     if (poll(&gone, 1, BURY_TIMEOUT_MS) == 1)
         return 0;
     return nb_fail(err, NB_E_TIMEOUT, 0, "wait for the box's last machine, process %d, to end after it was killed", (int) machine.pid);
+}
+
+int box_bury_machine(const box_status *status, nb_error *err) {
+    process_id machine = {(pid_t) status->record.machine_pid, status->record.machine_start_ticks};
+    if (status->live || !machine.start_ticks)
+        return 0;
+    int result = kill_machine(machine, err);
+    for (const char *group = NULL; (group = strv_next(status->record.limits_groups, group));)
+        host_cgroup_remove(group);
+    return result;
 }

@@ -16,7 +16,8 @@
     " pids_max, stop_signal, stop_timeout_ms, boot_timeout_ms, tty, open_stdin, detach, auto_remove, init, keep, cap_add, cap_drop,"  \
     " ulimits, no_new_privileges, timeout_ms, mounts, restart, restart_retries, auto_stop_ms, max_lifetime_ms, auto_delete_ms, "      \
     "health_command,"                                                                                                                 \
-    " health_interval_ms, health_timeout_ms, health_start_period_ms, health_retries"
+    " health_interval_ms, health_timeout_ms, health_start_period_ms, health_retries,"                                                 \
+    " cpu_millis, io_bytes_per_second, io_operations_per_second"
 
 static void read_box(sqlite3_stmt *row, arena *a, void *item) {
     *(box_record *) item = (box_record){
@@ -60,6 +61,9 @@ static void read_box(sqlite3_stmt *row, arena *a, void *item) {
                  .health_timeout_ms = store_column_u64(row, 37),
                  .health_start_period_ms = store_column_u64(row, 38),
                  .health_retries = (uint32_t) store_column_u64(row, 39)},
+        .cpu_millis = (uint32_t) store_column_u64(row, 40),
+        .io_bytes_per_second = store_column_u64(row, 41),
+        .io_operations_per_second = (uint32_t) store_column_u64(row, 42),
     };
 }
 
@@ -109,6 +113,9 @@ static void bind_box(sqlite3_stmt *statement, const box_record *box) {
         {38, box->care.health_timeout_ms},
         {39, box->care.health_start_period_ms},
         {40, box->care.health_retries},
+        {41, box->cpu_millis},
+        {42, box->io_bytes_per_second},
+        {43, box->io_operations_per_second},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(numbers); i++)
         (void) sqlite3_bind_int64(statement, numbers[i].at, (sqlite3_int64) numbers[i].value);
@@ -127,8 +134,8 @@ static int add_box(store *s, const box_record *box, nb_error *err) {
         " disk_bytes, cpus, pids_max, stop_signal, stop_timeout_ms, boot_timeout_ms, tty, open_stdin, detach, auto_remove,"
         " init, keep, cap_add, cap_drop, ulimits, no_new_privileges, timeout_ms, mounts, restart, restart_retries, auto_stop_ms,"
         " max_lifetime_ms, auto_delete_ms, health_command, health_interval_ms, health_timeout_ms,"
-        " health_start_period_ms, health_retries)"
-        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        " health_start_period_ms, health_retries, cpu_millis, io_bytes_per_second, io_operations_per_second)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         &statement, err);
     if (result < 0)
         return result;

@@ -27,7 +27,7 @@
 #define STORE_LOOK_NS 5000000L
 
 /* PRAGMA user_version; grows with each change of the tables. */
-#define SCHEMA_VERSION 6
+#define SCHEMA_VERSION 7
 
 /* "NESTBOX1": PRAGMA application_id, so that another program's database is not taken for ours. */
 #define APPLICATION_ID 0x4e455342
@@ -63,6 +63,11 @@ static const char image_columns_of_4[] = "ALTER TABLE images ADD COLUMN exposed_
           "health_interval_ms INTEGER NOT NULL DEFAULT 0" END BEGIN "health_timeout_ms INTEGER NOT NULL DEFAULT 0" END BEGIN \
           "health_start_period_ms INTEGER NOT NULL DEFAULT 0" END BEGIN "health_retries INTEGER NOT NULL DEFAULT 0" END
 
+/* What version 7 knows of boxes beyond version 6. */
+#define LIMITS_COLUMNS(BEGIN, END)                                                                                     \
+    BEGIN "cpu_millis INTEGER NOT NULL DEFAULT 0" END BEGIN "io_bytes_per_second INTEGER NOT NULL DEFAULT 0" END BEGIN \
+          "io_operations_per_second INTEGER NOT NULL DEFAULT 0" END
+
 static const char schema[] =
     "CREATE TABLE images (id TEXT PRIMARY KEY, created_at_ms INTEGER NOT NULL, size_bytes INTEGER NOT NULL, disk_bytes INTEGER NOT NULL,"
     " entrypoint BLOB, command BLOB, env BLOB, labels BLOB, cwd TEXT NOT NULL, user TEXT NOT NULL, stop_signal TEXT NOT NULL,"
@@ -78,12 +83,13 @@ static const char schema[] =
     " stop_signal INTEGER NOT NULL, stop_timeout_ms INTEGER NOT NULL, boot_timeout_ms INTEGER NOT NULL, tty INTEGER NOT NULL,"
     " open_stdin INTEGER NOT NULL, detach INTEGER NOT NULL, auto_remove INTEGER NOT NULL, init INTEGER NOT NULL, keep INTEGER NOT NULL,"
     " cap_add BLOB, cap_drop BLOB, ulimits BLOB, no_new_privileges INTEGER NOT NULL, timeout_ms INTEGER NOT NULL, mounts BLOB" CARE_COLUMNS(
-        ", ", "") ") STRICT;"
-                  "CREATE INDEX boxes_by_image ON boxes (image_id);" BLOBS_TABLE VOLUMES_TABLES;
+        ", ", "") LIMITS_COLUMNS(", ", "") ") STRICT;"
+                                           "CREATE INDEX boxes_by_image ON boxes (image_id);" BLOBS_TABLE VOLUMES_TABLES;
 
 /* What made each older schema into the next; the first of them is that of version 2. */
 static const char *const migrations[] = {BLOBS_TABLE, image_columns_of_4, "ALTER TABLE boxes ADD COLUMN mounts BLOB;" VOLUMES_TABLES,
-                                         CARE_COLUMNS("ALTER TABLE boxes ADD COLUMN ", ";")};
+                                         CARE_COLUMNS("ALTER TABLE boxes ADD COLUMN ", ";"),
+                                         LIMITS_COLUMNS("ALTER TABLE boxes ADD COLUMN ", ";")};
 #define SCHEMA_OLDEST 2
 static_assert(SCHEMA_OLDEST + sizeof(migrations) / sizeof(migrations[0]) == SCHEMA_VERSION, "a way from each schema to the next");
 

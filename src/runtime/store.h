@@ -40,6 +40,8 @@ typedef struct box_record {
     const char *cwd, *user, *hostname;
     uint64_t memory_bytes, disk_bytes;
     uint64_t timeout_ms;
+    uint64_t io_bytes_per_second; /* 0, like the next two: no limit */
+    uint32_t io_operations_per_second, cpu_millis;
     uint32_t cpus, pids_max, stop_signal, stop_timeout_ms, boot_timeout_ms;
     bool tty, open_stdin, detach, auto_remove, init, keep, no_new_privileges;
     box_care care;

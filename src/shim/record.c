@@ -8,8 +8,8 @@
 
 #include <errno.h>
 
-/* The fixed fields and two short texts. */
-#define RECORD_MAX_BYTES 4096u
+/* The fixed fields, short texts, and the paths of the machine's control groups. */
+#define RECORD_MAX_BYTES (WIRE_LIMITS_GROUPS_MAX_BYTES + 4096u)
 
 int record_write(record *r, int folder, bool durable) {
     r->is.accelerator = wire_str(r->accelerator);

@@ -22,6 +22,7 @@
 #include "shim/client.h"
 #include "shim/event.h"
 #include "shim/health.h"
+#include "shim/limits.h"
 #include "shim/session.h"
 #include "shim/stats.h"
 #include "shim/volume.h"
@@ -193,6 +194,7 @@ static void conclude(shim *s) {
     care_ended(s);
     health_end(s);
     volumes_done(s);
+    limits_end(s);
     client_fail_stats(s);
     s->console = fd_close(s->console);
     s->has_main = false;
@@ -526,6 +528,7 @@ static void on_agent_greeted(link_end *end) {
         .entropy = {entropy, sizeof(entropy)},
         .memory_bytes = launch->memory_bytes,
         .pids_max = launch->pids_max,
+        .cpu_quota_us = limits_guest_cpu_us(launch),
         .setup_flags = launch->launch_flags & (WIRE_LAUNCH_INIT | WIRE_LAUNCH_KEEP) ? WIRE_SETUP_INIT : 0,
     };
     link_send(&s->agent, wire_encode_setup, &setup);
@@ -618,6 +621,8 @@ static int start_machine(shim *s, const launch_strings *strings, int disk, nb_er
         .console_fd = s->console,
         .memory_bytes = s->orders.launch.memory_bytes,
         .cpus = s->orders.launch.cpus,
+        .io_bytes_per_second = s->orders.launch.io_bytes_per_second,
+        .io_operations_per_second = s->orders.launch.io_operations_per_second,
     };
     machine_events events = {.user = s, .on_running = on_machine_running, .on_ended = on_machine_ended};
     int link_fd;
@@ -628,6 +633,7 @@ static int start_machine(shim *s, const launch_strings *strings, int disk, nb_er
     (void) process_identify(machine_pid(s->machine), &machine_process);
     s->record.is.machine_pid = (uint32_t) machine_process.pid;
     s->record.is.machine_start_ticks = machine_process.start_ticks;
+    limits_begin(s);
     if (link_init(s->loop, &s->agent, link_fd, TO_HOST, &agent_handlers, s) < 0)
         return nb_fail(err, NB_E_INTERNAL, errno, "watch the link to the guest");
     return 0;
@@ -760,6 +766,7 @@ int shim_init(shim *s, loop *l, int folder, nb_error *err) {
     care_init(s);
     health_init(s);
     buf_init(&s->mounts, WIRE_MOUNTS_MAX_BYTES);
+    buf_init(&s->limits.groups, WIRE_LIMITS_GROUPS_MAX_BYTES);
     s->lock = open_box_file(s, LOCK_FILE, 0, err); /* not made: the box may just be removed */
     if (s->lock < 0)
         return -err->code;
@@ -777,6 +784,7 @@ void shim_done(shim *s) {
     care_done(s);
     health_done(s);
     buf_done(&s->mounts);
+    buf_done(&s->limits.groups);
     loop_fd_done(&s->owner_watcher);
     s->lock = fd_close(s->lock);
     s->home = fd_close(s->home);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "link/link.h"
 #include "loop/loop.h"
+#include "machine/confine.h"
 #include "machine/machine.h"
 #include "shim/piece-log.h"
 #include "shim/record.h"
@@ -71,6 +72,13 @@ typedef struct shim_health {
     piece_log log;
 } shim_health;
 
+/* What the host holds the machine to, limits.c. The record points into the last two. */
+typedef struct shim_limits {
+    confinement confinement;
+    buf groups;
+    char missing[HOST_CGROUP_WHY_SIZE];
+} shim_limits;
+
 typedef struct shim {
     loop *loop;
     log_sink log;
@@ -87,6 +95,7 @@ typedef struct shim {
     loop_timer limit_timer; /* RUNNING: the main command's timeout, if the guest does not see to it */
     shim_care care;
     shim_health health;
+    shim_limits limits;
     int console; /* console.log, as long as there is a machine */
     uint64_t step_began_us;
     int lock;             /* the box's lock, held for as long as there may be a machine */

@@ -36,6 +36,8 @@
 #define WIRE_IMAGE_CONFIG_MAX_BYTES (4u * (2u << 20) + 4u * (64u << 10) + (64u << 10))
 /* What a control message can take at most: IMPORT with such a configuration, and room for its other fields. */
 #define WIRE_CONTROL_MAX_BYTES (WIRE_IMAGE_CONFIG_MAX_BYTES + (128u << 10))
+/* Three paths of control groups. */
+#define WIRE_LIMITS_GROUPS_MAX_BYTES (3u * 4096u)
 /* Enough to seed the kernel's generator (256 bits) twice. */
 #define WIRE_ENTROPY_BYTES 64u
 
@@ -116,6 +118,19 @@ enum {
     WIRE_EXIT_OOM = 1 << 0,
     WIRE_EXIT_TIMED_OUT = 1 << 1,
     WIRE_EXIT_STOPPED = 1 << 2, /* no status of its own: the box ended under it */
+};
+
+/* How the host holds a machine to its limits, and to which. */
+enum {
+    WIRE_LIMITS_BY_NOTHING = 0,
+    WIRE_LIMITS_BY_CGROUP_V1 = 1,
+    WIRE_LIMITS_BY_CGROUP_V2 = 2,
+    WIRE_LIMITS_BY_SYSTEMD = 3, /* a scope around it */
+};
+enum {
+    WIRE_LIMIT_CPU = 1 << 0,
+    WIRE_LIMIT_MEMORY = 1 << 1,
+    WIRE_LIMIT_PIDS = 1 << 2,
 };
 
 enum {

@@ -32,7 +32,8 @@ enum wire_direction {
 /* The first message on every link, both ways: what the sender speaks. */
 #define WIRE_HELLO(F) F(u16, version, 0) F(u64, capabilities, 0)
 
-/* Gives a booted machine its identity, and has the container built. setup_flags: WIRE_SETUP_... */
+/* Gives a booted machine its identity, and has the container built. cpu_quota_us: of processor time in each 100,000 us; 0: no limit.
+ * setup_flags: WIRE_SETUP_... */
 #define WIRE_SETUP(F)                     \
     F(str, box_id, WIRE_NAME_MAX_BYTES)   \
     F(str, hostname, WIRE_NAME_MAX_BYTES) \
@@ -40,6 +41,7 @@ enum wire_direction {
     F(bytes, entropy, WIRE_ENTROPY_BYTES) \
     F(u64, memory_bytes, 0)               \
     F(u32, pids_max, 0)                   \
+    F(u32, cpu_quota_us, 0)               \
     F(u8, setup_flags, 0)
 
 #define WIRE_SETUP_DONE(F) F(u32, container_pid, 0)
@@ -103,7 +105,8 @@ enum wire_direction {
 #define WIRE_GOODBYE(F) F(i32, error, 0)
 
 /* All that a shim needs to run its box; on the connection it was born with. launch_flags: WIRE_LAUNCH_... files: the program that serves volumes;
- * mounts: four words each, wire/mount-order.h. restart: nb_restart_policy. health_command: empty for none. */
+ * mounts: four words each, wire/mount-order.h. cpu_millis: thousandths of a processor; 0, like the io limits: none. restart: nb_restart_policy.
+ * health_command: empty for none. */
 #define WIRE_LAUNCH(F)                                 \
     F(str, box_id, WIRE_NAME_MAX_BYTES)                \
     F(str, qemu, WIRE_PATH_MAX_BYTES)                  \
@@ -116,6 +119,9 @@ enum wire_direction {
     F(strv, mounts, WIRE_MOUNTS_MAX_BYTES)             \
     F(u64, memory_bytes, 0)                            \
     F(u32, cpus, 0)                                    \
+    F(u32, cpu_millis, 0)                              \
+    F(u64, io_bytes_per_second, 0)                     \
+    F(u32, io_operations_per_second, 0)                \
     F(u32, pids_max, 0)                                \
     F(u16, launch_flags, 0)                            \
     F(u16, columns, 0)                                 \
@@ -212,33 +218,38 @@ enum wire_direction {
 #define WIRE_DETACH(F) F(u8, reserved, 0)
 
 /* The file "run" of a box's folder: what its shim last did. state: nb_box_state, cause: nb_end_cause. Times are wall clock, timings
- * microseconds of each step of the start. next_start_at_ms: it is started again then; 0: it is not waiting for that. health: nb_health. A record
- * of an older version ends before restart_count. */
-#define WIRE_RECORD(F)                       \
-    F(u8, state, 0)                          \
-    F(u8, cause, 0)                          \
-    F(u8, has_exit, 0)                       \
-    F(i32, code, 0)                          \
-    F(u8, signal, 0)                         \
-    F(u8, exit_flags, 0)                     \
-    F(u32, shim_pid, 0)                      \
-    F(u64, shim_start_ticks, 0)              \
-    F(u32, machine_pid, 0)                   \
-    F(u64, machine_start_ticks, 0)           \
-    F(u64, started_at_ms, 0)                 \
-    F(u64, finished_at_ms, 0)                \
-    F(str, accelerator, WIRE_NAME_MAX_BYTES) \
-    F(i32, failure, 0)                       \
-    F(str, message, WIRE_TEXT_MAX_BYTES)     \
-    F(u64, prepare_us, 0)                    \
-    F(u64, machine_us, 0)                    \
-    F(u64, boot_us, 0)                       \
-    F(u64, container_us, 0)                  \
-    F(u64, command_us, 0)                    \
-    F(u32, restart_count, 0)                 \
-    F(u64, next_start_at_ms, 0)              \
-    F(u8, health, 0)                         \
-    F(u32, health_failures, 0)
+ * microseconds of each step of the start. next_start_at_ms: it is started again then; 0: it is not waiting for that. health: nb_health.
+ * limits_by: how the host holds the machine, WIRE_LIMITS_BY_..., limits_held: WIRE_LIMIT_..., limits_missing: why not by all of them, limits_groups:
+ * the control groups to be removed after it. A record of an older version ends before restart_count, or before limits_by. */
+#define WIRE_RECORD(F)                          \
+    F(u8, state, 0)                             \
+    F(u8, cause, 0)                             \
+    F(u8, has_exit, 0)                          \
+    F(i32, code, 0)                             \
+    F(u8, signal, 0)                            \
+    F(u8, exit_flags, 0)                        \
+    F(u32, shim_pid, 0)                         \
+    F(u64, shim_start_ticks, 0)                 \
+    F(u32, machine_pid, 0)                      \
+    F(u64, machine_start_ticks, 0)              \
+    F(u64, started_at_ms, 0)                    \
+    F(u64, finished_at_ms, 0)                   \
+    F(str, accelerator, WIRE_NAME_MAX_BYTES)    \
+    F(i32, failure, 0)                          \
+    F(str, message, WIRE_TEXT_MAX_BYTES)        \
+    F(u64, prepare_us, 0)                       \
+    F(u64, machine_us, 0)                       \
+    F(u64, boot_us, 0)                          \
+    F(u64, container_us, 0)                     \
+    F(u64, command_us, 0)                       \
+    F(u32, restart_count, 0)                    \
+    F(u64, next_start_at_ms, 0)                 \
+    F(u8, health, 0)                            \
+    F(u32, health_failures, 0)                  \
+    F(u8, limits_by, 0)                         \
+    F(u8, limits_held, 0)                       \
+    F(str, limits_missing, WIRE_TEXT_MAX_BYTES) \
+    F(strv, limits_groups, WIRE_LIMITS_GROUPS_MAX_BYTES)
 
 /* A look at the box's health; the log "health.log" of a box's folder holds the last ones. code -1: the command could not be run, and output says
  * why. exit_flags: WIRE_EXIT_... */

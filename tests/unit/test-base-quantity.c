@@ -84,8 +84,25 @@ static void size_text_has_one_decimal_above_a_kibibyte(void **state) {
     assert_string_equal(text, "16.0 EiB");
 }
 
+static void thousandths_are_exact(void **state) {
+    static const struct {
+        const char *text;
+        uint64_t millis;
+    } good[] = {{"0", 0}, {"2", 2000}, {"0.5", 500}, {"1.05", 1050}, {"1.125", 1125}, {"64.000", 64000}};
+    static const char *const bad[] = {
+        "", ".5", "1.", "1.1234", "-1", "1,5", "0.5x", "1.5.5", "99999999999999999999", "18446744073709551615", " 1"};
+    uint64_t millis;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        assert_true(quantity_millis(good[i].text, &millis));
+        assert_int_equal(millis, good[i].millis);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(quantity_millis(bad[i], &millis));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(thousandths_are_exact),
         cmocka_unit_test(size_takes_powers_of_1024),
         cmocka_unit_test(size_refuses_what_is_not_wholly_one),
         cmocka_unit_test(duration_takes_units_and_plain_seconds),

@@ -194,7 +194,7 @@ static void box_defaults_are_the_library_s(void **state) {
     assert_int_equal(options_parse(opts, &args, OPT_FIRST_ONLY, 0, NULL, &parsed, NULL), 0);
     assert_int_equal(args.box.memory_bytes, NB_MEMORY_DEFAULT_BYTES);
     assert_int_equal(args.box.disk_bytes, NB_DISK_DEFAULT_BYTES);
-    assert_int_equal(args.box.cpus, NB_CPUS_DEFAULT);
+    assert_int_equal(args.box.cpu_millis, 0);
     assert_int_equal(args.box.pids_max, NB_PIDS_DEFAULT);
     assert_int_equal(args.box.stop_timeout_ms, NB_STOP_TIMEOUT_DEFAULT_MS);
     options_done(opts, &args);

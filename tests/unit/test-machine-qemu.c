@@ -84,6 +84,21 @@ static void disks_are_descriptors_and_both_layers_are_named(void **state) {
     assert_null(value_of(&c, "-drive", 0));
 }
 
+static void a_bounded_disk_has_its_bounds_above_all_its_layers(void **state) {
+    CLEANUP(buf_done) buf c;
+    qemu_options o = {.target = qemu_target_find("x86_64"),
+                      .program = "/q",
+                      .accelerator = "tcg",
+                      .memory_bytes = MIB(512),
+                      .cpus = 1,
+                      .io_bytes_per_second = MIB(4)};
+    buf_init(&c, QEMU_COMMAND_MAX_BYTES);
+    assert_int_equal(qemu_command(&c, &o, NULL), 0);
+    assert_non_null(strstr(value_of(&c, "-object", 0), "\"bps-total\":4194304,\"iops-total\":0"));
+    assert_non_null(strstr(value_of(&c, "-blockdev", 4), "\"driver\":\"throttle\""));
+    assert_non_null(strstr(value_of(&c, "-device", 0), "drive=bounded-disk"));
+}
+
 static void a_command_beyond_its_bound_is_refused(void **state) {
     CLEANUP(buf_done) buf c;
     buf_init(&c, 100);
@@ -110,6 +125,7 @@ int main(void) {
         cmocka_unit_test(kvm_changes_the_processor_and_an_unknown_counter_is_not_told),
         cmocka_unit_test(arm_is_another_row),
         cmocka_unit_test(disks_are_descriptors_and_both_layers_are_named),
+        cmocka_unit_test(a_bounded_disk_has_its_bounds_above_all_its_layers),
         cmocka_unit_test(a_command_beyond_its_bound_is_refused),
         cmocka_unit_test(memory_classes_leave_the_container_its_own),
     };

@@ -90,6 +90,9 @@ static void a_box_comes_back_as_it_went(void **state) {
     in.env = LIST("A=\xff\n\0");
     in.memory_bytes = UINT64_C(1) << 62;
     in.cpus = UINT32_MAX;
+    in.cpu_millis = 1;
+    in.io_bytes_per_second = 2;
+    in.io_operations_per_second = 3;
     in.stop_signal = 64;
     in.tty = in.keep = in.init = true;
     in.care = (box_care){.restart = NB_RESTART_ON_FAILURE,
@@ -115,6 +118,9 @@ static void a_box_comes_back_as_it_went(void **state) {
     assert_memory_equal(&out.care, &in.care, sizeof(in.care));
     assert_int_equal(out.memory_bytes, in.memory_bytes);
     assert_int_equal(out.cpus, in.cpus);
+    assert_int_equal(out.cpu_millis, 1);
+    assert_int_equal(out.io_bytes_per_second, 2);
+    assert_int_equal(out.io_operations_per_second, 3);
     assert_int_equal(out.stop_signal, 64);
     assert_true(out.tty && out.keep && out.init && !out.detach && !out.auto_remove && !out.open_stdin);
 }
@@ -398,9 +404,9 @@ static void a_newer_home_is_refused_and_left_alone(void **state) {
     bench *b = *state;
     store_close(b->s);
     b->s = NULL;
-    run_sql(b->path, "PRAGMA user_version = 7");
+    run_sql(b->path, "PRAGMA user_version = 8");
     expect_refused(b, "newer Nestbox");
-    run_sql(b->path, "PRAGMA user_version = 6");
+    run_sql(b->path, "PRAGMA user_version = 7");
     assert_int_equal(store_open(b->path, &b->s, NULL), 0);
 }
 
@@ -412,7 +418,11 @@ static void expect_blobs(bench *b, const char *image_id, size_t count) {
 }
 
 /* Makes a home what an older version would have left. */
+#define BACK_TO_6                                                                                  \
+    "ALTER TABLE boxes DROP COLUMN cpu_millis; ALTER TABLE boxes DROP COLUMN io_bytes_per_second;" \
+    "ALTER TABLE boxes DROP COLUMN io_operations_per_second; PRAGMA user_version = 6;"
 #define BACK_TO_5                                                                                        \
+    BACK_TO_6                                                                                            \
     "ALTER TABLE boxes DROP COLUMN restart; ALTER TABLE boxes DROP COLUMN restart_retries;"              \
     "ALTER TABLE boxes DROP COLUMN auto_stop_ms; ALTER TABLE boxes DROP COLUMN max_lifetime_ms;"         \
     "ALTER TABLE boxes DROP COLUMN auto_delete_ms; ALTER TABLE boxes DROP COLUMN health_command;"        \

@@ -82,6 +82,19 @@ void machine_console_tail(machine *m, char *text, size_t size) {
 void machine_free(machine *m) {
 }
 
+/* What a host would hold it to that has no controller for processes. */
+void confine_begin(confinement *c, loop *l, const char *box_id) {
+    c->way = CONFINE_V2;
+    c->applied = HOST_LIMIT_CPU | HOST_LIMIT_MEMORY;
+    (void) snprintf(c->own.why, sizeof(c->own.why), "pids: not given");
+    (void) snprintf(c->own.groups[c->own.group_count++], PATH_MAX, "/cgroup/nestbox-%s", box_id);
+    c->on_placed(c);
+}
+
+void confine_done(confinement *c) {
+    *c = (confinement){0};
+}
+
 static void end_machine(void) {
     the_machine.events.on_ended(the_machine.events.user, &(machine_end){.reason = "the test wanted it"});
 }
@@ -486,6 +499,21 @@ static void who_waits_for_stats_is_told_that_the_box_has_ended(void **state) {
     peer_done(&p);
 }
 
+static void what_the_host_holds_the_machine_to_is_recorded_until_its_end(void **state) {
+    bench *b = *state;
+    launch(b, WIRE_LAUNCH_KEEP);
+    const msg_record *is = &b->s.record.is;
+    assert_int_equal(is->limits_by, WIRE_LIMITS_BY_CGROUP_V2);
+    assert_int_equal(is->limits_held, WIRE_LIMIT_CPU | WIRE_LIMIT_MEMORY);
+    assert_memory_equal(is->limits_missing.at, "pids: not given", is->limits_missing.length);
+    assert_int_equal(strv_count(is->limits_groups), 1);
+    assert_true(b->s.limits.confinement.limits.cpu_us > 0 && b->s.limits.confinement.limits.tasks > 0);
+    assert_true(b->s.limits.confinement.limits.memory_bytes > MIB(256));
+    end_machine();
+    assert_int_equal(is->limits_groups.bytes, 0);
+    assert_int_equal(is->limits_held, WIRE_LIMIT_CPU | WIRE_LIMIT_MEMORY);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(the_box_may_end_while_as_much_is_kept_as_is_ever_kept),
@@ -501,6 +529,7 @@ int main(void) {
         TEST(one_question_to_the_guest_serves_all_who_ask_for_stats),
         TEST(who_waits_for_stats_is_told_that_the_box_has_ended),
         cmocka_unit_test_setup_teardown(a_main_command_that_fails_while_the_box_is_killed_changes_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_the_host_holds_the_machine_to_is_recorded_until_its_end, set_up, tear_down),
     };
     (void) sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);

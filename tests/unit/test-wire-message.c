@@ -32,7 +32,7 @@ typedef enum twist { KEEP, EMPTY, BELOW_MAX, AT_MAX, BEYOND_MAX, NUL_WITHIN, NUL
 #define EVERY_FIELD UINT_MAX
 
 /* docs/protocol.md: what a reader of the record takes. */
-#define RECORD_FILE_MAX_BYTES ((size_t) 16 << 10)
+#define RECORD_FILE_MAX_BYTES ((size_t) 24 << 10)
 
 typedef struct maker {
     unsigned target, field; /* which field is twisted, and how many there were */
