@@ -48,6 +48,11 @@ const char *arena_string(arena *a, const char *text) {
     return text ? arena_text(a, text, strlen(text)) : "";
 }
 
+strv arena_list(arena *a, strv list) {
+    const char *copy = list.bytes > 0 ? arena_text(a, list.at, list.bytes) : "";
+    return a->failed ? (strv){"", 0} : (strv){copy, list.bytes};
+}
+
 const char *const *arena_strings(arena *a, strv list, size_t *ret_count) {
     size_t count = strv_count(list), bytes;
     *ret_count = 0;

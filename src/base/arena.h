@@ -24,6 +24,9 @@ void arena_done(arena *a);
 void *arena_alloc(arena *a, size_t bytes);
 /* A copy of @length bytes with a NUL behind it; "" when memory is out. */
 const char *arena_text(arena *a, const void *text, size_t length);
+
+/* A copy of the list; an empty one when there is no memory. */
+strv arena_list(arena *a, strv list);
 const char *arena_string(arena *a, const char *text); /* NULL gives "" */
 /* An array of copies of the list's strings; @ret_count of them. NULL for none, or when memory is out. */
 const char *const *arena_strings(arena *a, strv list, size_t *ret_count);

@@ -42,8 +42,10 @@ uint8_t *buf_reserve(buf *b, size_t length) {
             return NULL;
     }
     uint8_t *memory = malloc(capacity);
-    if (!memory)
+    if (!memory) {
+        b->no_memory = true;
         return NULL;
+    }
     if (held)
         memcpy(memory, b->memory + b->start, held);
     free(b->memory);

@@ -17,6 +17,7 @@ typedef struct buf {
     size_t start, end; /* the bytes are memory[start .. end) */
     size_t capacity;
     size_t max_bytes;
+    bool no_memory;    /* buf_reserve() has once returned NULL for want of memory, not of room; latches */
     size_t kept_bytes; /* an emptied large buffer shrinks to so many, which then need no memory the next time; 0: gives all of it back */
 } buf;
 

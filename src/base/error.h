@@ -19,6 +19,9 @@ int nb_fail(nb_error *err, int code, int system_errno, const char *format, ...) 
 /* The same for a failed allocation: -NB_E_NO_MEMORY. */
 int nb_fail_oom(nb_error *err);
 
+/* The same for a bounded buffer, @b, that did not take what was to be said of it: of memory, or -NB_E_INVALID. */
+#define nb_fail_full(err, b, ...) ((b)->no_memory ? nb_fail_oom(err) : nb_fail((err), NB_E_INVALID, 0, __VA_ARGS__))
+
 /* Puts a name before the message of an error that came from below: "start box 'web': <message>". Returns @result
  * unchanged; one that is no error changes nothing. */
 int nb_fail_within(nb_error *err, int result, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -107,7 +107,9 @@ static int merge_environment(const nb_box_options *o, const image_record *image,
     if (result == 0 &&
         (!strv_add(&defaults, IMAGE_DEFAULT_PATH) || !strv_add(&defaults, host) || (o->tty && !strv_add(&defaults, "TERM=xterm")) ||
          !strv_env_merge(&merged, strv_of(&defaults), image->env) || !strv_env_merge(env, strv_of(&merged), strv_of(&given))))
-        result = nb_fail(err, NB_E_INVALID, 0, "use the environment: it is longer than %u bytes", WIRE_ENV_MAX_BYTES);
+        result = defaults.no_memory || merged.no_memory
+                     ? nb_fail_oom(err)
+                     : nb_fail_full(err, env, "use the environment: it is longer than %u bytes", WIRE_ENV_MAX_BYTES);
     buf_done(&defaults);
     buf_done(&given);
     buf_done(&merged);
@@ -119,7 +121,7 @@ static int merge_labels(const nb_box_options *o, const image_record *image, buf 
     buf_init(&given, WIRE_ENV_MAX_BYTES);
     int result = options_add_strings(&given, o->labels, "labels", err);
     if (result == 0 && !strv_env_merge(labels, image->labels, strv_of(&given)))
-        result = nb_fail(err, NB_E_INVALID, 0, "use the labels: with the image's they are longer than %u bytes", WIRE_ENV_MAX_BYTES);
+        result = nb_fail_full(err, labels, "use the labels: with the image's they are longer than %u bytes", WIRE_ENV_MAX_BYTES);
     return result;
 }
 

@@ -84,7 +84,7 @@ static int unmount_now(nb_box *box, const char *target, nb_error *err) {
     CLEANUP(buf_done) buf question;
     buf_init(&question, WIRE_READ_BUFFER_BYTES);
     if (!wire_control(&question, wire_encode_unmount, (&(msg_unmount){.target = wire_str(target)})))
-        return nb_fail(err, NB_E_INVALID, 0, "unmount '%.64s...': the path is too long", target);
+        return nb_fail_full(err, &question, "unmount '%.64s...': the path is too long", target);
     return ask(box, &question, err);
 }
 
@@ -118,13 +118,14 @@ int nb_box_mount(nb_box *box, const nb_mount *wanted, nb_error *err) {
 }
 
 static int unmount(nb_box *box, const char *target, nb_error *err) {
-    CLEANUP(cleanup_free) char *clean = mount_target_clean(target, err);
+    CLEANUP(cleanup_free) char *clean = NULL;
     arena a = {0};
     box_record record;
     mount_words words = {0};
-    if (!clean)
-        return -NB_E_INVALID;
-    int result = box_read_record(box, &a, &record, err);
+    int result = mount_target_clean(target, &clean, err);
+    if (result < 0)
+        return result;
+    result = box_read_record(box, &a, &record, err);
     while (result == 0 && mount_next(record.mounts, &words) && strcmp(words.target, clean) != 0)
         ;
     if (result == 0 && (!words.target || strcmp(words.target, clean) != 0))

@@ -161,7 +161,7 @@ static int send_order(nb_runtime *rt, int socket, const box_record *box, const s
         .health_retries = care.health_retries,
     };
     if (!wire_control(bytes, wire_encode_launch, &launch))
-        return nb_fail(err, NB_E_INVALID, 0, "a path or a name of the box is too long");
+        return nb_fail_full(err, bytes, "a path or a name of the box is too long");
     return channel_send(socket, bytes, deadline_in(CONNECT_TIMEOUT_MS), err);
 }
 

@@ -73,7 +73,7 @@ static int add_command(strv test, strv shell, buf *command, nb_error *err) {
     }
     while ((word = strv_next(test, word))) {
         if (!strv_add(command, word))
-            return nb_fail(err, NB_E_INVALID, 0, "health check: its command is longer than %u bytes", WIRE_IMAGE_LIST_MAX_BYTES);
+            return nb_fail_full(err, command, "health check: its command is longer than %u bytes", WIRE_IMAGE_LIST_MAX_BYTES);
     }
     return 0;
 }

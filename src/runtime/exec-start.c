@@ -53,7 +53,7 @@ static int make_lists(const nb_exec_options *o, const box_record *box, exec_list
     if (result == 0 && o->tty && !strv_env_get(box->env, "TERM") && !strv_add(&lists->env, "TERM=xterm"))
         result = nb_fail_oom(err);
     if (result == 0 && !strv_env_merge(&lists->env, box->env, strv_of(&lists->given)))
-        result = nb_fail(err, NB_E_INVALID, 0, "use the environment: it is longer than %u bytes", WIRE_ENV_MAX_BYTES);
+        result = nb_fail_full(err, &lists->env, "use the environment: it is longer than %u bytes", WIRE_ENV_MAX_BYTES);
     return result == 0 ? collect_privileges(o, box, &lists->privileges, err) : result;
 }
 
@@ -71,7 +71,7 @@ static int ask_for_exec(int *socket, const msg_spawn *spawn, nb_exec **ret_exec,
     bool detached = spawn->spawn_flags & WIRE_SPAWN_DETACHED;
     int result = wire_control(&bytes, wire_encode_spawn, spawn)
                      ? channel_ask(*socket, &bytes, until, &message, &length, err)
-                     : nb_fail(err, NB_E_INVALID, 0, "the command, its environment, directory or user is too long");
+                     : nb_fail_full(err, &bytes, "the command, its environment, directory or user is too long");
     if (result == 0 && wire_decode_begun(message, length, &begun) == 0) {
         exec_beginning beginning = {
             .exec_id = begun.exec_id,

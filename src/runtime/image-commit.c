@@ -147,7 +147,9 @@ static const char *stop_signal_of(commit *c) {
 
 static int make_config(commit *c, nb_error *err) {
     if (!split_command(c) || !keep_variables(c) || !strv_env_merge(&c->labels, c->image.labels, c->record.labels))
-        return nb_fail(err, NB_E_INVALID, 0, "the box's command, environment or labels are too long for an image");
+        return c->entrypoint.no_memory || c->command.no_memory || c->env.no_memory
+                   ? nb_fail_oom(err)
+                   : nb_fail_full(err, &c->labels, "the box's command, environment or labels are too long for an image");
     c->config = image_config_of(&c->image);
     c->config.entrypoint = strv_of(&c->entrypoint);
     c->config.command = strv_of(&c->command);

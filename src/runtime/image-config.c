@@ -43,7 +43,7 @@ static const char *text_of(arena *a, wire_bytes text) {
 }
 
 static strv list_of(arena *a, strv list) {
-    return (strv){arena_text(a, list.at, list.bytes), list.bytes};
+    return arena_list(a, list);
 }
 
 bool image_config_take(wire_bytes encoded, arena *a, image_record *image) {

@@ -85,7 +85,7 @@ static int ask_worker(nb_runtime *rt, const import_order *order, int disk, arena
     buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
     buf_init(&config, WIRE_IMAGE_CONFIG_MAX_BYTES);
     if (order->config && !wire_encode_image_config(&config, order->config))
-        return nb_fail(err, NB_E_INVALID, 0, "the image's command or another text of it is too long");
+        return nb_fail_full(err, &config, "the image's command or another text of it is too long");
     msg_import import = {
         .kind = order->kind,
         .reference = wire_str(order->tag),
@@ -99,7 +99,7 @@ static int ask_worker(nb_runtime *rt, const import_order *order, int disk, arena
         .max_manifest_bytes = limits->max_manifest_bytes,
     };
     if (!wire_control(&bytes, wire_encode_import, &import))
-        return nb_fail(err, NB_E_INVALID, 0, "the image's tag, or what is to be changed, is too long");
+        return nb_fail_full(err, &bytes, "the image's tag, or what is to be changed, is too long");
     int result = image_worker_ask(rt, &embedded_image, (const int[]){order->source, disk}, 2, &bytes, order->feed, order->until, &answer,
                                   &length, err);
     if (result == -NB_E_TIMEOUT && deadline_passed(order->until))

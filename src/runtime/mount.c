@@ -31,28 +31,22 @@ static bool is_within(const char *path, const char *folder) {
     return strncmp(path, folder, length) == 0 && (path[length] == '\0' || path[length] == '/');
 }
 
-char *mount_target_clean(const char *target, nb_error *err) {
-    if (!target || target[0] != '/') {
-        (void) nb_fail(err, NB_E_INVALID, 0, "mount at '%s': the path in the box must be absolute", target ? target : "");
-        return NULL;
-    }
-    char *clean = malloc(strlen(target) + 2);
-    if (!clean) {
-        (void) nb_fail_oom(err);
-        return NULL;
-    }
+int mount_target_clean(const char *target, char **ret_clean, nb_error *err) {
+    if (!target || target[0] != '/')
+        return nb_fail(err, NB_E_INVALID, 0, "mount at '%s': the path in the box must be absolute", target ? target : "");
+    CLEANUP(cleanup_free) char *clean = malloc(strlen(target) + 2);
+    if (!clean)
+        return nb_fail_oom(err);
     clean[0] = '/';
     path_clean(clean + 1, 0, target);
     if (clean[1] == '\0')
-        (void) nb_fail(err, NB_E_INVALID, 0, "mount at '%s': the box's root cannot be mounted over", target);
-    else if (is_within(clean, "/proc") || is_within(clean, "/sys") || (is_within(clean, "/dev") && !is_within(clean, "/dev/shm")))
-        (void) nb_fail(err, NB_E_INVALID, 0, "mount at '%s': /proc, /sys and /dev are the box's own, but for /dev/shm", target);
-    else if (strlen(clean) >= WIRE_PATH_MAX_BYTES)
-        (void) nb_fail(err, NB_E_INVALID, 0, "mount at '%.64s...': the path is longer than %u bytes", target, WIRE_PATH_MAX_BYTES - 1);
-    else
-        return clean;
-    free(clean);
-    return NULL;
+        return nb_fail(err, NB_E_INVALID, 0, "mount at '%s': the box's root cannot be mounted over", target);
+    if (is_within(clean, "/proc") || is_within(clean, "/sys") || (is_within(clean, "/dev") && !is_within(clean, "/dev/shm")))
+        return nb_fail(err, NB_E_INVALID, 0, "mount at '%s': /proc, /sys and /dev are the box's own, but for /dev/shm", target);
+    if (strlen(clean) >= WIRE_PATH_MAX_BYTES)
+        return nb_fail(err, NB_E_INVALID, 0, "mount at '%.64s...': the path is longer than %u bytes", target, WIRE_PATH_MAX_BYTES - 1);
+    *ret_clean = take_ptr(&clean);
+    return 0;
 }
 
 /* Two at one place would hide each other. */
@@ -221,8 +215,10 @@ int mounts_keep(const nb_mounts *mounts, buf *record, nb_error *err) {
         return nb_fail(err, NB_E_INVALID, 0, "mount %zu volumes: a box has at most %u", count, NB_MOUNTS_MAX);
     for (size_t i = 0; i < mounts->count; i++) {
         const nb_mount *mount = &mounts->items[i];
-        CLEANUP(cleanup_free) char *target = mount_target_clean(mount->target, err);
-        int result = target ? check_is_new(strv_of(record), target, err) : -NB_E_INVALID;
+        CLEANUP(cleanup_free) char *target = NULL;
+        int result = mount_target_clean(mount->target, &target, err);
+        if (result == 0)
+            result = check_is_new(strv_of(record), target, err);
         if (result < 0)
             return result;
         if (mount->kind == NB_MOUNT_BIND)

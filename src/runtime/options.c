@@ -55,7 +55,7 @@ int options_add_strings(buf *packed, nb_strings strings, const char *what, nb_er
         if (!strings.items || !strings.items[i])
             return nb_fail(err, NB_E_INVALID, 0, "use the %s: string %zu of it is NULL", what, i);
         if (!strv_add(packed, strings.items[i]))
-            return nb_fail(err, NB_E_INVALID, 0, "use the %s: it is longer than %zu bytes", what, packed->max_bytes);
+            return nb_fail_full(err, packed, "use the %s: it is longer than %zu bytes", what, packed->max_bytes);
     }
     return 0;
 }

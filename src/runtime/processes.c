@@ -31,7 +31,8 @@ static int read_words(nb_exec *exec, buf *words, nb_error *err) {
         if (event.kind == NB_EVENT_NONE)
             return nb_fail(err, NB_E_TIMEOUT, 0, "list its processes: the guest did not answer in time");
         if (event.kind == NB_EVENT_STDOUT && !buf_append(words, event.bytes, event.length))
-            return nb_fail(err, NB_E_PROTOCOL, 0, "list its processes: the guest tells of more than there can be");
+            return words->no_memory ? nb_fail_oom(err)
+                                    : nb_fail(err, NB_E_PROTOCOL, 0, "list its processes: the guest tells of more than there can be");
         if (event.kind == NB_EVENT_STDERR && event.length > 0)
             (void) snprintf(said, sizeof(said), "%.*s", (int) strcspn(event.bytes, "\n"), (const char *) event.bytes);
         if (event.kind == NB_EVENT_EXITED)

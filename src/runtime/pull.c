@@ -201,7 +201,7 @@ static int fetch(nb_runtime *rt, const image_name *name, const image_wish *wish,
     *ret_fetched = (fetched){
         .manifest = arena_text(a, m.manifest.at, m.manifest.length),
         .config = arena_text(a, m.config.at, m.config.length),
-        .blobs = {arena_text(a, m.blobs.at, m.blobs.bytes), m.blobs.bytes},
+        .blobs = arena_list(a, m.blobs),
     };
     return a->failed ? nb_fail_oom(err) : 0;
 }
@@ -326,7 +326,7 @@ int nb_registry_login(nb_runtime *rt, const char *registry, const char *user, co
                          .auth_file = wire_str(auth_file),
                          .env = strv_of(&env)};
     if (!wire_control(&bytes, wire_encode_login, &request))
-        return nb_fail(err, NB_E_INVALID, 0, "log in to '%.200s': a text is too long", registry);
+        return nb_fail_full(err, &bytes, "log in to '%.200s': a text is too long", registry);
     result = ask_done(rt, &bytes, err);
     explicit_bzero(buf_bytes(&bytes), buf_length(&bytes));
     return result;
@@ -342,6 +342,6 @@ int nb_registry_logout(nb_runtime *rt, const char *registry, nb_error *err) {
         return nb_fail_oom(err);
     msg_logout request = {.registry = wire_str(registry), .auth_file = wire_str(auth_file)};
     if (!wire_control(&bytes, wire_encode_logout, &request))
-        return nb_fail(err, NB_E_INVALID, 0, "log out of '%.200s': its name is too long", registry);
+        return nb_fail_full(err, &bytes, "log out of '%.200s': its name is too long", registry);
     return ask_done(rt, &bytes, err);
 }

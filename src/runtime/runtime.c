@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/process.h"
+#include "base/size.h"
 #include "machine/accel.h"
 #include "machine/find.h"
 #include "runtime/box.h"
@@ -73,6 +74,7 @@ static char *join(const char *folder, const char *name) {
     return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
 }
 
+/* 0, or -1 with errno. */
 static int read_bundle(const char *folder, guest_bundle *ret_bundle) {
     CLEANUP(cleanup_fd) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     CLEANUP(cleanup_free) char *version = NULL;
@@ -84,10 +86,35 @@ static int read_bundle(const char *folder, guest_bundle *ret_bundle) {
     (void) snprintf(bundle.kernel_version, sizeof(bundle.kernel_version), "%.*s", (int) strcspn(version, "\n"), version);
     if (!bundle.kernel || !bundle.modules || !bundle.busybox) {
         guest_bundle_done(&bundle);
+        errno = ENOMEM;
         return -1;
     }
     *ret_bundle = bundle;
     return 0;
+}
+
+/* Beside the library, or the program that it is linked into: a build folder, a wheel, an npm package; or as it is installed, wherever. 0, or -1
+ * with errno. */
+static int read_bundle_beside_us(guest_bundle *ret_bundle) {
+    static const char *const names[] = {"guest", "nestbox/guest"};
+    Dl_info here;
+    char path[PATH_MAX];
+    errno = ENOENT;
+    if (!dladdr((void *) guest_bundle_find, &here) || !here.dli_fname)
+        return -1;
+    CLEANUP(cleanup_free) char *file = realpath(strchr(here.dli_fname, '/') ? here.dli_fname : "/proc/self/exe", NULL);
+    char *slash = file ? strrchr(file, '/') : NULL;
+    if (!slash)
+        return -1;
+    *slash = '\0';
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
+        (void) snprintf(path, sizeof(path), "%s/%s", file, names[i]);
+        if (read_bundle(path, ret_bundle) == 0)
+            return 0;
+        if (errno == ENOMEM)
+            return -1;
+    }
+    return -1;
 }
 
 int guest_bundle_find(guest_bundle *ret_bundle, nb_error *err) {
@@ -96,28 +123,19 @@ int guest_bundle_find(guest_bundle *ret_bundle, nb_error *err) {
         CLEANUP(cleanup_free) char *absolute = realpath(given, NULL);
         if (absolute && read_bundle(absolute, ret_bundle) == 0)
             return 0;
-        return nb_fail_hint(err, nb_fail(err, NB_E_MACHINE, 0, "find the guest kernel in '%s' ($NESTBOX_GUEST_DIR)", given),
+        if (errno == ENOMEM)
+            return nb_fail_oom(err);
+        return nb_fail_hint(err, nb_fail(err, NB_E_MACHINE, errno, "find the guest kernel in '%s' ($NESTBOX_GUEST_DIR)", given),
                             "the folder must hold vmlinuz, modules.cpio, busybox.tar and kernel-version");
     }
-    /* Beside the library, or the program that it is linked into: a build folder, a wheel, an npm package; or as it is installed, wherever. */
-    Dl_info here;
-    char path[PATH_MAX];
-    if (dladdr((void *) guest_bundle_find, &here) && here.dli_fname) {
-        CLEANUP(cleanup_free) char *file = realpath(strchr(here.dli_fname, '/') ? here.dli_fname : "/proc/self/exe", NULL);
-        char *slash = file ? strrchr(file, '/') : NULL;
-        if (slash) {
-            *slash = '\0';
-            (void) snprintf(path, sizeof(path), "%s/guest", file);
-            if (read_bundle(path, ret_bundle) == 0)
-                return 0;
-            (void) snprintf(path, sizeof(path), "%s/nestbox/guest", file);
-            if (read_bundle(path, ret_bundle) == 0)
-                return 0;
-        }
-    }
-    if (read_bundle(NESTBOX_LIBDIR "/nestbox/guest", ret_bundle) == 0)
+    int result = read_bundle_beside_us(ret_bundle);
+    if (result < 0 && errno != ENOMEM)
+        result = read_bundle(NESTBOX_LIBDIR "/nestbox/guest", ret_bundle);
+    if (result == 0)
         return 0;
-    return nb_fail_hint(err, nb_fail(err, NB_E_MACHINE, 0, "find the guest kernel in '%s'", NESTBOX_LIBDIR "/nestbox/guest"),
+    if (errno == ENOMEM)
+        return nb_fail_oom(err);
+    return nb_fail_hint(err, nb_fail(err, NB_E_MACHINE, errno, "find the guest kernel in '%s'", NESTBOX_LIBDIR "/nestbox/guest"),
                         "install the guest bundle, or say where it is with $NESTBOX_GUEST_DIR");
 }
 

@@ -130,7 +130,7 @@ const char *store_column_text(sqlite3_stmt *statement, int at, arena *a) {
 strv store_column_list(sqlite3_stmt *statement, int at, arena *a) {
     const void *bytes = sqlite3_column_blob(statement, at);
     size_t length = (size_t) sqlite3_column_bytes(statement, at);
-    strv list = {arena_text(a, bytes, length), length};
+    strv list = arena_list(a, (strv){bytes, length});
     return strv_is_valid(list) ? list : (strv){"", 0};
 }
 

@@ -7,6 +7,8 @@
  */
 #include "shared-box.h"
 
+#include <nestbox/events.h>
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -145,10 +147,81 @@ static intptr_t use_the_runtime(unsigned number) {
     return 0;
 }
 
+static int take_nothing(void *user, int stream, uint64_t at_ms, const void *bytes, size_t length) {
+    return 0;
+}
+
+/* What is asked of a home. Where it failed, or 0. */
+static intptr_t ask_the_home(unsigned number) {
+    char name[32];
+    nb_info *info = NULL;
+    nb_disk_usage usage;
+    nb_image_list *images = NULL;
+    nb_volume_info *volume = NULL;
+    nb_volume_list *volumes = NULL;
+    nb_events_options options = {.size = sizeof(options), .replay = true};
+    nb_events *events = NULL;
+    const nb_runtime_event *event = NULL;
+    (void) snprintf(name, sizeof(name), "of-%u", number);
+    if (nb_runtime_info(runtime, &info, NULL) < 0 || nb_runtime_disk_usage(runtime, &usage, NULL) < 0 ||
+        nb_runtime_sweep(runtime, NULL) < 0)
+        return 11;
+    if (nb_image_tag(runtime, "busybox", name, NULL) < 0 || nb_image_list_get(runtime, &images, NULL) < 0 ||
+        nb_image_remove(runtime, name, NULL) < 0)
+        return 12;
+    if (nb_volume_create(runtime, name, &volume, NULL) < 0 || nb_volume_list_get(runtime, &volumes, NULL) < 0 ||
+        nb_volume_remove(runtime, name, NULL) < 0)
+        return 13;
+    if (nb_events_open(runtime, &options, &events, NULL) < 0)
+        return 14;
+    do {
+        if (nb_events_next(events, 0, &event, NULL) < 0)
+            return 15;
+    } while (event);
+    nb_events_free(events);
+    nb_volume_list_free(volumes);
+    nb_volume_free(volume);
+    nb_image_list_free(images);
+    nb_info_free(info);
+    return 0;
+}
+
+/* What is asked of a box that all share. Where it failed, or 0. */
+static intptr_t ask_the_box(unsigned number) {
+    char target[32];
+    nb_box_stats stats;
+    nb_exit_status status;
+    nb_process_list *processes = NULL;
+    nb_exec_list *execs = NULL;
+    nb_health_results *health = NULL;
+    nb_copy_options options = {.size = sizeof(options)};
+    nb_exec *copy = NULL;
+    (void) snprintf(target, sizeof(target), "/mounted-%u", number);
+    const nb_mount mount = {.kind = NB_MOUNT_TMPFS, .target = target};
+    if (nb_box_stats_get(box, &stats, NULL) < 0 || nb_process_list_get(box, &processes, NULL) < 0 ||
+        nb_exec_list_get(box, &execs, NULL) < 0)
+        return 21;
+    if (nb_box_health_get(box, &health, NULL) < 0 || nb_box_logs(box, NB_LOG_SHIM, take_nothing, NULL, NULL) < 0)
+        return 22;
+    if (nb_box_mount(box, &mount, NULL) < 0 || nb_box_unmount(box, target, NULL) < 0)
+        return 23;
+    if (nb_copy_out(box, "/etc/passwd", &options, &copy, NULL) < 0 || nb_exec_wait(copy, WAIT_MS, &status, NULL) < 0)
+        return 24;
+    nb_exec_free(copy);
+    nb_health_results_free(health);
+    nb_exec_list_free(execs);
+    nb_process_list_free(processes);
+    return 0;
+}
+
 static void *use_the_runtime_often(void *user) {
     intptr_t failed = 0;
     for (unsigned i = 0; i < 5 && !failed; i++)
         failed = use_the_runtime((unsigned) (uintptr_t) user + i * THREADS);
+    if (!failed)
+        failed = ask_the_home((unsigned) (uintptr_t) user);
+    if (!failed)
+        failed = ask_the_box((unsigned) (uintptr_t) user);
     return (void *) failed;
 }
 

@@ -9,13 +9,14 @@
 
 static struct {
     bool armed, fired;
-    unsigned left;
+    unsigned at, seen;
 } fail;
 
 void fail_alloc_at(unsigned number) {
     fail.armed = true;
     fail.fired = false;
-    fail.left = number;
+    fail.at = number;
+    fail.seen = 0;
 }
 
 bool fail_alloc_fired(void) {
@@ -23,8 +24,12 @@ bool fail_alloc_fired(void) {
     return fail.fired;
 }
 
+unsigned fail_alloc_seen(void) {
+    return fail.seen;
+}
+
 bool fail_alloc_now(void) {
-    if (!fail.armed || fail.fired || fail.left-- > 0)
+    if (!fail.armed || fail.seen++ != fail.at)
         return false;
     fail.fired = true;
     errno = ENOMEM;

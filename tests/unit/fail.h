@@ -24,6 +24,9 @@ void fail_alloc_at(unsigned number);
 /* Whether it has come to that since fail_alloc_at(). Ends the failing either way. */
 bool fail_alloc_fired(void);
 
+/* How many allocations there have been since fail_alloc_at(). */
+unsigned fail_alloc_seen(void);
+
 /* Counts an allocation. True: this is the one that is to fail. */
 bool fail_alloc_now(void);
 
