@@ -23,4 +23,12 @@
  * Errors: -NB_E_MACHINE (with errno: the program cannot be executed, no processes or descriptors left), -NB_E_NO_MEMORY. */
 int launch_program(strv argv, const int *fds, size_t fd_count, pid_t *ret_pid, int *ret_pidfd, nb_error *err);
 
+/* The same for a program that is to run under a filter of system calls.
+ *
+ * @install          called in the child, the last thing before the program: the descriptor by which the filter is served, or -1 with errno
+ * @ret_listener     that descriptor, the caller's; -1: the filter could not be installed, and the program runs without
+ * @ret_refused_by   errno of that */
+int launch_filtered_program(strv argv, const int *fds, size_t fd_count, int (*install)(void), pid_t *ret_pid, int *ret_pidfd,
+                            int *ret_listener, int *ret_refused_by, nb_error *err);
+
 #endif

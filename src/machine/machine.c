@@ -484,7 +484,7 @@ static int watch(machine *m, nb_error *err) {
 CLEANUP_DEFINE(machine, machine_free)
 
 int machine_start(loop *l, const log_sink *log, const machine_spec *spec, const machine_events *events, machine **ret_machine,
-                  int *ret_link, nb_error *err) {
+                  int *ret_link, int *ret_listener, nb_error *err) {
     CLEANUP(machine_freep) machine *m = calloc(1, sizeof(*m));
     if (!m)
         return nb_fail_oom(err);
@@ -511,9 +511,14 @@ int machine_start(loop *l, const log_sink *log, const machine_spec *spec, const 
     if (console_init(&m->console, spec->console_fd) < 0)
         return nb_fail(err, NB_E_MACHINE, errno, "empty the console's file");
 
-    r = launch_program(strv_of(&command), fds.qemu, ARRAY_LENGTH(fds.qemu), &m->pid, &m->pidfd, err);
+    CLEANUP(cleanup_fd) int listener = -1;
+    int refused_by = 0;
+    r = launch_filtered_program(strv_of(&command), fds.qemu, ARRAY_LENGTH(fds.qemu), spec->filter, &m->pid, &m->pidfd, &listener,
+                                &refused_by, err);
     if (r < 0)
         return r;
+    if (spec->filter && listener < 0)
+        log_warning(log, "machine: QEMU runs without a filter of its system calls: %s", strerror(refused_by));
     m->control = take_fd(&fds.control);
     m->output = take_fd(&fds.output);
     m->console_pipe = take_fd(&fds.console);
@@ -522,6 +527,7 @@ int machine_start(loop *l, const log_sink *log, const machine_spec *spec, const 
         return r;
     *ret_machine = take_ptr(&m);
     *ret_link = take_fd(&fds.link);
+    *ret_listener = take_fd(&listener);
     return 0;
 }
 

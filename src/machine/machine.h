@@ -32,6 +32,7 @@ typedef struct machine_spec {
     uint32_t cpus;
     uint64_t io_bytes_per_second;      /* of the disk, reads and writes together; 0: no limit */
     uint32_t io_operations_per_second; /* the same */
+    int (*filter)(void); /* installs a filter of system calls in QEMU's process, as launch_filtered_program() has it; NULL: none */
 } machine_spec;
 
 /* How a machine ended. */
@@ -50,10 +51,11 @@ typedef struct machine_events {
 /* Starts QEMU as a child of this (single-threaded) process; it is killed when this process dies. Its processors run after the
  * control connection has been set up, which on_running tells.
  *
- * @ret_link  the guest's virtio-serial port as a nonblocking stream socket; the caller's
+ * @ret_link      the guest's virtio-serial port as a nonblocking stream socket; the caller's
+ * @ret_listener  what the filter asks, the caller's: QEMU waits until it is answered; -1: QEMU runs without a filter, as the log says
  * Errors: -NB_E_MACHINE (what was missing or refused), -NB_E_NO_MEMORY. */
 int machine_start(loop *l, const log_sink *log, const machine_spec *spec, const machine_events *events, machine **ret_machine,
-                  int *ret_link, nb_error *err);
+                  int *ret_link, int *ret_listener, nb_error *err);
 
 pid_t machine_pid(const machine *m);
 

@@ -19,13 +19,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statfs.h>
 #include <sys/statvfs.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 /* A box of the built-in image fits into the second; a common one, with its blobs, into the first. */
@@ -137,6 +136,25 @@ static void check_user_namespaces(doctor *d) {
     nb_check *check = add(d, "user namespaces", NB_CHECK_WARNING, "refused: %s", refused_by);
     check->meaning = "the file servers of volumes run with all that your user may do, held to their folder by their own care alone";
     check->remedy = "allow them with sysctl, or run boxes that you do not trust without volumes";
+}
+
+/* Whether QEMU's files can be opened for it: notifications since Linux 5.0, answered with descriptors since 5.14. */
+static void check_jail(doctor *d) {
+    static const char actions_file[] = "/proc/sys/kernel/seccomp/actions_avail";
+    CLEANUP(cleanup_free) char *actions = NULL;
+    struct utsname host;
+    unsigned major = 0, minor = 0;
+    size_t length;
+    bool notifies = file_read(AT_FDCWD, actions_file, SETTING_MAX_BYTES * 4, &actions, &length) == 0 && strstr(actions, "user_notif");
+    bool answers = uname(&host) == 0 && sscanf(host.release, "%u.%u", &major, &minor) == 2 && (major > 5 || (major == 5 && minor >= 14));
+    if (notifies && answers) {
+        (void) add(d, "jail", NB_CHECK_OK, "QEMU opens no file by itself, and reaches no socket and no process");
+        return;
+    }
+    nb_check *check = add(d, "jail", NB_CHECK_WARNING, "%s",
+                          notifies ? "the host's kernel is older than 5.14" : "the host's kernel has no seccomp notifications");
+    check->meaning = "whoever takes QEMU over may do what your user may, short of starting programs";
+    check->remedy = "a kernel of version 5.14 or later, built with CONFIG_SECCOMP_FILTER";
 }
 
 static const char bounded_meaning[] = "each machine is held to its limits by the host too, whatever its guest does";
@@ -271,9 +289,8 @@ int nb_doctor(const nb_runtime_options *options, nb_checks **ret_checks, nb_erro
         return nb_fail_oom(err);
     given.size = sizeof(given);
     doctor d = {.options = &given, .a = a};
-    static void (*const all[])(doctor *) = {check_accelerator,     check_qemu,           check_guest,
-                                            check_user_namespaces, check_control_groups, check_home,
-                                            check_database,        check_programs,       check_room};
+    static void (*const all[])(doctor *) = {check_accelerator,    check_qemu, check_guest,    check_user_namespaces, check_jail,
+                                            check_control_groups, check_home, check_database, check_programs,        check_room};
     for (size_t i = 0; i < ARRAY_LENGTH(all); i++)
         all[i](&d);
     nb_runtime_close(d.rt);

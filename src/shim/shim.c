@@ -18,6 +18,8 @@
 #include "base/fd.h"
 #include "base/lock.h"
 #include "base/process.h"
+#include "jail/broker.h"
+#include "jail/filter.h"
 #include "shim/care.h"
 #include "shim/client.h"
 #include "shim/event.h"
@@ -194,6 +196,7 @@ static void conclude(shim *s) {
     care_ended(s);
     health_end(s);
     volumes_done(s);
+    broker_free(take_ptr(&s->broker));
     limits_end(s);
     client_fail_stats(s);
     s->console = fd_close(s->console);
@@ -623,12 +626,15 @@ static int start_machine(shim *s, const launch_strings *strings, int disk, nb_er
         .cpus = s->orders.launch.cpus,
         .io_bytes_per_second = s->orders.launch.io_bytes_per_second,
         .io_operations_per_second = s->orders.launch.io_operations_per_second,
+        .filter = filter_install,
     };
     machine_events events = {.user = s, .on_running = on_machine_running, .on_ended = on_machine_ended};
-    int link_fd;
-    int result = machine_start(s->loop, &s->log, &spec, &events, &s->machine, &link_fd, err);
+    int link_fd, listener;
+    int result = machine_start(s->loop, &s->log, &spec, &events, &s->machine, &link_fd, &listener, err);
     if (result < 0)
         return result;
+    if (listener >= 0)
+        result = broker_new(s->loop, &s->log, listener, strings->qemu, &s->broker, err);
     process_id machine_process = {0};
     (void) process_identify(machine_pid(s->machine), &machine_process);
     s->record.is.machine_pid = (uint32_t) machine_process.pid;
@@ -636,7 +642,7 @@ static int start_machine(shim *s, const launch_strings *strings, int disk, nb_er
     limits_begin(s);
     if (link_init(s->loop, &s->agent, link_fd, TO_HOST, &agent_handlers, s) < 0)
         return nb_fail(err, NB_E_INTERNAL, errno, "watch the link to the guest");
-    return 0;
+    return result;
 }
 
 /* What the main command writes after its supervisor has started it again comes behind what it wrote before. */

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+typedef struct broker broker;
 typedef struct client client;
 typedef struct session session;
 typedef struct volume volume;
@@ -88,6 +89,7 @@ typedef struct shim {
     shim_orders orders;
     record record;
     machine *machine; /* NULL before the start and after its end */
+    broker *broker;   /* opens its files; NULL: it opens them itself */
     link_end agent;
     bool agent_gone;        /* it closed its end; the machine's end is expected */
     loop_timer step_timer;  /* the bound of the state we are in */

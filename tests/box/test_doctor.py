@@ -4,7 +4,7 @@ import json
 import os
 import sqlite3
 
-NAMES = ['accelerator', 'qemu', 'guest kernel', 'user namespaces', 'control groups', 'home', 'database', 'helper programs', 'disk space']
+NAMES = ['accelerator', 'qemu', 'guest kernel', 'user namespaces', 'jail', 'control groups', 'home', 'database', 'helper programs', 'disk space']
 
 # Good or not as the host is.
 OF_THE_HOST = ('accelerator', 'user namespaces', 'control groups', 'disk space')

@@ -90,7 +90,8 @@ static int start_with_kernel(bench *b, const char *kernel, nb_error *err) {
                          .memory_bytes = (uint64_t) 256 << 20,
                          .cpus = 1};
     machine_events events = {b, on_running, on_ended};
-    return machine_start(b->loop, NULL, &spec, &events, &b->machine, &b->link, err);
+    int listener;
+    return machine_start(b->loop, NULL, &spec, &events, &b->machine, &b->link, &listener, err);
 }
 
 static void start(bench *b, const char *script) {

@@ -50,12 +50,13 @@ struct machine {
 static machine the_machine;
 
 int machine_start(loop *l, const log_sink *log, const machine_spec *spec, const machine_events *events, machine **ret_machine,
-                  int *ret_link, nb_error *err) {
+                  int *ret_link, int *ret_listener, nb_error *err) {
     int ends[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
     the_machine = (machine){.events = *events, .link = ends[1]};
     *ret_machine = &the_machine;
     *ret_link = ends[0];
+    *ret_listener = -1;
     return 0;
 }
 
