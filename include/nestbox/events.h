@@ -18,6 +18,7 @@
  *   kill       a signal was sent to the main command: signal
  *   mount, unmount   of a running or stopped box: target
  *   rename     name; the event has the new name already
+ *   template-refused  the machine could not go on from its template, and boots: message
  *   stopping   it is on its way down: cause, as of nb_end_cause_name()
  *   die        the main command has ended: exit_code, and signal, timed_out=true where it was so
  *   stop       it has stopped, and nothing of it runs: cause, and message where it was no orderly end

@@ -12,6 +12,7 @@
  */
 #include "guest/agent.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "guest/disk.h"
@@ -223,18 +224,17 @@ static void tell_setup_failed(agent *a, int error, const char *message) {
 }
 
 /* random(4): adds the host's entropy and says that it counts. */
-static void add_entropy(wire_bytes entropy) {
+/* What the kernel makes of random numbers from here on nobody else's does, who went on from the same saved machine. 0, or -1 with errno. */
+static int add_entropy(wire_bytes entropy) {
     struct {
         int entropy_count, buf_size;
         uint8_t bytes[WIRE_ENTROPY_BYTES];
     } pool = {.entropy_count = (int) entropy.length * 8, .buf_size = (int) entropy.length};
     if (entropy.length == 0)
-        return;
+        return 0;
     memcpy(pool.bytes, entropy.at, entropy.length);
-    int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
-    (void) ioctl(fd, RNDADDENTROPY, &pool);
-    (void) ioctl(fd, RNDRESEEDCRNG);
-    (void) fd_close(fd);
+    CLEANUP(cleanup_fd) int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+    return fd < 0 || ioctl(fd, RNDADDENTROPY, &pool) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0 ? -1 : 0;
 }
 
 static int post_build(agent *a, const msg_setup *setup) {
@@ -265,13 +265,16 @@ static int handle_setup(agent *a, const uint8_t *bytes, size_t length) {
         return -NB_E_PROTOCOL;
     a->set_up = true;
     if (a->places.is_machine) {
-        add_entropy(setup.entropy);
+        if (add_entropy(setup.entropy) < 0) {
+            tell_setup_failed(a, errno, "seed the random numbers anew");
+            return 0;
+        }
         struct timespec now = {.tv_sec = (time_t) (setup.wall_clock_ns / 1000000000u),
                                .tv_nsec = (long) (setup.wall_clock_ns % 1000000000u)};
         (void) clock_settime(CLOCK_REALTIME, &now);
     }
     char message[256];
-    if (a->places.disk && disk_mount(a->places.disk, a->places.rootfs, message, sizeof(message)) < 0)
+    if (a->places.disk && disk_mount(a->places.disk, a->places.rootfs, setup.disk_bytes, message, sizeof(message)) < 0)
         tell_setup_failed(a, errno, message);
     else if (a->places.cgroup && cgroup_box_make(&a->cgroup, a->places.cgroup, setup.memory_bytes, setup.pids_max, setup.cpu_quota_us) < 0)
         tell_setup_failed(a, errno, "make the box's control group");

@@ -25,6 +25,8 @@
 /* How long the kernel may take to let go of the device after the last process that saw it mounted has gone. */
 #define RELEASE_LOOK_NS 2000000L
 #define RELEASE_LOOKS_MAX 1000
+#define SIZE_LOOK_NS 500000L
+#define SIZE_LOOKS_MAX 20000
 
 /* The base disk is as small as its image; the box's disk is larger. */
 static int grow(int device, const char *folder) {
@@ -37,10 +39,27 @@ static int grow(int device, const char *folder) {
     return ioctl(root, EXT4_IOC_RESIZE_FS, &blocks);
 }
 
-int disk_mount(const char *device, const char *folder, char *message, size_t size) {
+/* A machine that goes on from a saved one finds another disk in the place of the one that it knew: its driver looks again in a moment. */
+static int await_size(int device, uint64_t disk_bytes) {
+    uint64_t device_bytes = 0;
+    for (unsigned i = 0; i < SIZE_LOOKS_MAX; i++) {
+        if (ioctl(device, BLKGETSIZE64, &device_bytes) < 0)
+            return -1;
+        if (device_bytes == disk_bytes)
+            return 0;
+        (void) nanosleep(&(struct timespec){.tv_nsec = SIZE_LOOK_NS}, NULL);
+    }
+    errno = ETIMEDOUT;
+    return -1;
+}
+
+int disk_mount(const char *device, const char *folder, uint64_t disk_bytes, char *message, size_t size) {
     CLEANUP(cleanup_fd) int fd = open(device, O_RDONLY | O_CLOEXEC);
     (void) snprintf(message, size, "open the disk '%s'", device);
     if (fd < 0)
+        return -1;
+    (void) snprintf(message, size, "wait for the disk '%s' to have its size", device);
+    if (disk_bytes && await_size(fd, disk_bytes) < 0)
         return -1;
     (void) snprintf(message, size, "mount the disk '%s'", device);
     if (mount(device, folder, "ext4", MS_NOATIME, "noinit_itable") < 0)

@@ -89,7 +89,8 @@ static bool is_of_the_system(const char *program, const char *path) {
         if (is_below(path, folders[i], strlen(folders[i])))
             return true;
     }
-    return is_listed(files, ARRAY_LENGTH(files), path) || is_installed_with(program, path);
+    /* Itself: it may be a script, which its shell reads. */
+    return is_listed(files, ARRAY_LENGTH(files), path) || strcmp(path, program) == 0 || is_installed_with(program, path);
 }
 
 /* "fd/3": digits alone. */
@@ -105,13 +106,13 @@ policy_verdict policy_judge(const char *program, const char *path, int flags, ch
     path_clean(ret_path + 1, 0, path);
     if (is_listed(devices, ARRAY_LENGTH(devices), ret_path) && !(flags & (CHANGING_FLAGS & ~O_RDWR)))
         return POLICY_DEVICE;
-    if (flags & CHANGING_FLAGS)
+    bool is_own = strncmp(ret_path, self, sizeof(self) - 1) == 0 && is_descriptor(ret_path + sizeof(self) - 1);
+    /* QEMU asks for its memory's file as if it were to write to it, and is content with less. */
+    if (flags & (is_own ? CHANGING_FLAGS & ~O_RDWR : CHANGING_FLAGS))
         return POLICY_REFUSED;
     if (strncmp(ret_path, self, sizeof(self) - 1) == 0) {
         memmove(ret_path, ret_path + sizeof(self) - 1, strlen(ret_path) - (sizeof(self) - 1) + 1);
-        return is_descriptor(ret_path)                                   ? POLICY_OWN
-               : is_listed(own_files, ARRAY_LENGTH(own_files), ret_path) ? POLICY_ASKER
-                                                                         : POLICY_REFUSED;
+        return is_own ? POLICY_OWN : is_listed(own_files, ARRAY_LENGTH(own_files), ret_path) ? POLICY_ASKER : POLICY_REFUSED;
     }
     return is_of_the_system(program, ret_path) ? POLICY_READ : POLICY_REFUSED;
 }

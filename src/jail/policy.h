@@ -12,7 +12,7 @@ typedef enum policy_verdict {
     POLICY_REFUSED,
     POLICY_READ,   /* a regular file or a folder of the system's, opened for reading */
     POLICY_DEVICE, /* a character device, opened as asked */
-    POLICY_OWN,    /* one of its own descriptors, opened anew for reading: @ret_path names it by the asker's number */
+    POLICY_OWN,    /* one of its own descriptors, opened anew, for reading whatever was asked: @ret_path names it by the asker's number */
     POLICY_ASKER,  /* of /proc/self: what it says of the asker */
 } policy_verdict;
 

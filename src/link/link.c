@@ -35,7 +35,7 @@ static void on_ready(loop_fd *watcher, uint32_t events);
 static void on_fault(loop_timer *timer);
 static void on_writer(loop_timer *timer);
 
-int link_init(loop *l, link_end *end, int fd, enum wire_direction accepts, const link_handlers *handlers, void *user) {
+int link_resume(loop *l, link_end *end, int fd, enum wire_direction accepts, const link_handlers *handlers, void *user) {
     *end = (link_end){.loop = l, .fd = fd, .accepts = accepts, .handlers = handlers, .user = user};
     buf_init(&end->in, WIRE_READ_BUFFER_BYTES + LINK_READ_BYTES);
     buf_init(&end->out, LINK_QUEUE_MAX_BYTES);
@@ -48,6 +48,14 @@ int link_init(loop *l, link_end *end, int fd, enum wire_direction accepts, const
         link_done(end);
         return -1;
     }
+    end->greeted = true;
+    return 0;
+}
+
+int link_init(loop *l, link_end *end, int fd, enum wire_direction accepts, const link_handlers *handlers, void *user) {
+    if (link_resume(l, end, fd, accepts, handlers, user) < 0)
+        return -1;
+    end->greeted = false;
     link_send(end, wire_encode_hello, (&(msg_hello){.version = WIRE_VERSION, .capabilities = WIRE_CAPABILITIES}));
     return 0;
 }

@@ -58,6 +58,8 @@ struct link_end {
 
 /* Takes @fd over (on failure too), makes it nonblocking and queues our HELLO. 0, or -1 with errno. */
 int link_init(loop *l, link_end *end, int fd, enum wire_direction accepts, const link_handlers *handlers, void *user);
+/* The same for a connection that somebody else has begun, who has said our HELLO and heard the other side's: on_greeted is not called. */
+int link_resume(loop *l, link_end *end, int fd, enum wire_direction accepts, const link_handlers *handlers, void *user);
 /* Closes; no handler is called any more. Fine for a zeroed or done end. */
 void link_done(link_end *end);
 

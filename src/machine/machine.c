@@ -24,6 +24,7 @@
 #include "machine/initramfs.h"
 #include "machine/launch.h"
 #include "machine/memory.h"
+#include "machine/qcow2.h"
 #include "machine/qemu.h"
 #include "machine/qmp.h"
 #include "machine/tsc.h"
@@ -50,23 +51,30 @@
 /* All commands that can wait at once are far smaller. */
 #define OUTGOING_MAX_BYTES 4096
 
+/* What QEMU calls the file that its state goes to. */
+#define STATE_FD_NAME "state"
+
 /* QEMU closes its control connection only when it ends; one that does not end then is broken. */
 #define CLOSED_GRACE_MS 5000
 
 /* GREETING     QEMU was executed, its first line has not come
  * NEGOTIATING  qmp_capabilities was sent
+ * RESTORING    its saved state is loaded
  * CONTINUING   cont was sent
  * RUNNING      the processors run, on_running was called
+ * SAVING       its processors are stopped, its state is written
  * QUITTING     quit was sent, quit_timer runs
  * KILLED       SIGKILL was sent, end_note says why
  * ENDED        reaped: pid and pidfd are no longer valid, nothing is watched */
-#define MACHINE_STATES(X)                                                      \
-    X(GREETING, BIT(NEGOTIATING) | BIT(KILLED) | BIT(ENDED))                   \
-    X(NEGOTIATING, BIT(CONTINUING) | BIT(QUITTING) | BIT(KILLED) | BIT(ENDED)) \
-    X(CONTINUING, BIT(RUNNING) | BIT(QUITTING) | BIT(KILLED) | BIT(ENDED))     \
-    X(RUNNING, BIT(QUITTING) | BIT(KILLED) | BIT(ENDED))                       \
-    X(QUITTING, BIT(KILLED) | BIT(ENDED))                                      \
-    X(KILLED, BIT(ENDED))                                                      \
+#define MACHINE_STATES(X)                                                                       \
+    X(GREETING, BIT(NEGOTIATING) | BIT(KILLED) | BIT(ENDED))                                    \
+    X(NEGOTIATING, BIT(RESTORING) | BIT(CONTINUING) | BIT(QUITTING) | BIT(KILLED) | BIT(ENDED)) \
+    X(RESTORING, BIT(CONTINUING) | BIT(QUITTING) | BIT(KILLED) | BIT(ENDED))                    \
+    X(CONTINUING, BIT(RUNNING) | BIT(QUITTING) | BIT(KILLED) | BIT(ENDED))                      \
+    X(RUNNING, BIT(SAVING) | BIT(QUITTING) | BIT(KILLED) | BIT(ENDED))                          \
+    X(SAVING, BIT(QUITTING) | BIT(KILLED) | BIT(ENDED))                                         \
+    X(QUITTING, BIT(KILLED) | BIT(ENDED))                                                       \
+    X(KILLED, BIT(ENDED))                                                                       \
     X(ENDED, 0)
 
 typedef enum machine_state {
@@ -92,7 +100,13 @@ struct machine {
     machine_events events;
 
     machine_state state;
+    bool restores;                /* it goes on from a saved state */
+    uint64_t io_bytes_per_second; /* for machine_bound_disk() */
+    uint32_t io_operations_per_second;
+    int state_fd;           /* of a machine to be saved; -1: of another */
+    uint64_t disk_bytes;    /* of a restored machine: as large as its guest is to find the disk */
     bool tell_running;      /* on_running is due, once the control connection's bytes have been worked off */
+    bool tell_saved;        /* the same, on_saved */
     bool told_io_error;     /* one line for the log is enough, a guest can cause thousands */
     char end_note[256];     /* why we killed it; "" if we did not */
     char shutdown_note[64]; /* the reason that QEMU gave with its SHUTDOWN event, "" before */
@@ -280,7 +294,60 @@ static void send_command(machine *m, qmp_command command) {
         flush_outgoing(m);
 }
 
+static bool is_disk_bounded(const machine *m) {
+    return m->io_bytes_per_second || m->io_operations_per_second;
+}
+
+static void load_state(machine *m) {
+    if (!qmp_write_migrate_capabilities(&m->qmp, &m->outgoing) || !qmp_write_migrate_incoming(&m->qmp, QEMU_FD_STATE, &m->outgoing))
+        kill_because(m, "there is no memory for a command to it");
+    else
+        flush_outgoing(m);
+}
+
+/* To save its state QEMU takes only a descriptor that was sent to it. Nothing waits to be sent before it: all was answered. */
+static bool send_state_fd(machine *m) {
+    CLEANUP(buf_done) buf command;
+    buf_init(&command, OUTGOING_MAX_BYTES);
+    return qmp_write_getfd(&m->qmp, STATE_FD_NAME, &command) && buf_length(&m->outgoing) == 0 &&
+           fd_send_message(m->control, buf_bytes(&command), buf_length(&command), &m->state_fd, 1) == (ssize_t) buf_length(&command);
+}
+
+static void save_state(machine *m) {
+    if (!send_state_fd(m) || !qmp_write(&m->qmp, QMP_STOP, &m->outgoing) || !qmp_write_migrate_capabilities(&m->qmp, &m->outgoing) ||
+        !qmp_write_migrate(&m->qmp, STATE_FD_NAME, &m->outgoing))
+        kill_because(m, "it could not be asked to save its state");
+    else
+        flush_outgoing(m);
+}
+
+/* A disk of another size stands where the saved machine had one: its driver is told so, and looks. */
+static void continue_restored(machine *m) {
+    set_state(m, CONTINUING);
+    const char *node = is_disk_bounded(m) ? QEMU_BOUNDED_DISK_NODE : QEMU_DISK_NODE;
+    if (!qmp_write_block_resize(&m->qmp, node, m->disk_bytes, &m->outgoing))
+        kill_because(m, "there is no memory for a command to it");
+    else
+        send_command(m, QMP_CONT);
+}
+
+static void handle_migration(machine *m, const qmp_message *message) {
+    char status[32];
+    if (!json_string(json_member(message->body, "status"), status, sizeof(status)))
+        return;
+    if (strcmp(status, "failed") == 0 && (m->state == RESTORING || m->state == SAVING))
+        kill_because(m, "its state could not be %s", m->state == SAVING ? "saved" : "restored");
+    else if (strcmp(status, "completed") == 0 && m->state == RESTORING)
+        continue_restored(m);
+    else if (strcmp(status, "completed") == 0 && m->state == SAVING)
+        m->tell_saved = true;
+}
+
 static void handle_event(machine *m, const qmp_message *message) {
+    if (strcmp(message->text, "MIGRATION") == 0) {
+        handle_migration(m, message);
+        return;
+    }
     if (strcmp(message->text, "SHUTDOWN") == 0) {
         if (!json_string(json_member(message->body, "reason"), m->shutdown_note, sizeof(m->shutdown_note)))
             m->shutdown_note[0] = '\0';
@@ -292,7 +359,10 @@ static void handle_event(machine *m, const qmp_message *message) {
 }
 
 static void handle_return(machine *m, qmp_command command) {
-    if (m->state == NEGOTIATING && command == QMP_CAPABILITIES) {
+    if (m->state == NEGOTIATING && command == QMP_CAPABILITIES && m->restores) {
+        set_state(m, RESTORING);
+        load_state(m);
+    } else if (m->state == NEGOTIATING && command == QMP_CAPABILITIES) {
         set_state(m, CONTINUING);
         send_command(m, QMP_CONT);
     } else if (m->state == CONTINUING && command == QMP_CONT) {
@@ -346,6 +416,9 @@ static void on_control(loop_fd *watcher, uint32_t events) {
     if (m->tell_running && m->state == RUNNING) {
         m->tell_running = false;
         m->events.on_running(m->events.user); /* the last thing here: it may end the machine */
+    } else if (m->tell_saved && m->state == SAVING) {
+        m->tell_saved = false;
+        m->events.on_saved(m->events.user); /* the same */
     }
 }
 
@@ -406,24 +479,50 @@ static void start_fds_close(start_fds *f) {
     f->link = fd_close(f->link);
 }
 
-static int open_files(start_fds *f, const machine_spec *spec, nb_error *err) {
-    f->qemu[QEMU_FD_STDIN] = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (f->qemu[QEMU_FD_STDIN] < 0)
-        return nb_fail(err, NB_E_MACHINE, errno, "open '/dev/null'");
+static int open_kernel(start_fds *f, const machine_spec *spec, nb_error *err) {
     f->qemu[QEMU_FD_KERNEL] = open(spec->kernel, O_RDONLY | O_CLOEXEC);
     if (f->qemu[QEMU_FD_KERNEL] < 0)
         return nb_fail(err, NB_E_MACHINE, errno, "open the guest's kernel '%s'", spec->kernel);
+    return initramfs_compose(spec->agent, spec->modules, &f->qemu[QEMU_FD_INITRAMFS], err);
+}
+
+static int open_disk(start_fds *f, const machine_spec *spec, nb_error *err) {
     f->qemu[QEMU_FD_BASE_DISK] = open(spec->base_disk, O_RDONLY | O_CLOEXEC);
     if (f->qemu[QEMU_FD_BASE_DISK] < 0)
         return nb_fail(err, NB_E_MACHINE, errno, "open the base disk '%s'", spec->base_disk);
-
     /* A description of its own, not a duplicate: the locks on it are QEMU's, and go when QEMU goes. */
     char own[40];
     (void) snprintf(own, sizeof(own), "/proc/self/fd/%d", spec->disk_fd);
     f->qemu[QEMU_FD_DISK] = open(own, O_RDWR | O_CLOEXEC);
-    if (f->qemu[QEMU_FD_DISK] < 0)
-        return nb_fail(err, NB_E_MACHINE, errno, "open the box's disk");
-    return initramfs_compose(spec->agent, spec->modules, &f->qemu[QEMU_FD_INITRAMFS], err);
+    return f->qemu[QEMU_FD_DISK] < 0 ? nb_fail(err, NB_E_MACHINE, errno, "open the box's disk") : 0;
+}
+
+/* Descriptors have fixed numbers; one that this machine has no use for is /dev/null. The pipes come later. */
+static int fill_gaps(start_fds *f, nb_error *err) {
+    static const qemu_fd optional[] = {QEMU_FD_KERNEL, QEMU_FD_INITRAMFS, QEMU_FD_BASE_DISK, QEMU_FD_DISK, QEMU_FD_MEMORY, QEMU_FD_STATE};
+    for (size_t i = 0; i < ARRAY_LENGTH(optional); i++) {
+        int *fd = &f->qemu[optional[i]];
+        if (*fd < 0 && (*fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0)
+            return nb_fail(err, NB_E_MACHINE, errno, "open '/dev/null'");
+    }
+    return 0;
+}
+
+static int open_files(start_fds *f, const machine_spec *spec, nb_error *err) {
+    f->qemu[QEMU_FD_STDIN] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (f->qemu[QEMU_FD_STDIN] < 0)
+        return nb_fail(err, NB_E_MACHINE, errno, "open '/dev/null'");
+    int result = spec->restore ? 0 : open_kernel(f, spec, err);
+    if (result == 0 && !spec->save)
+        result = open_disk(f, spec, err);
+    const machine_saved *saved = spec->save ? spec->save : spec->restore;
+    if (result == 0 && saved) {
+        f->qemu[QEMU_FD_MEMORY] = fcntl(saved->memory_fd, F_DUPFD_CLOEXEC, 0);
+        f->qemu[QEMU_FD_STATE] = fcntl(saved->state_fd, F_DUPFD_CLOEXEC, 0);
+        if (f->qemu[QEMU_FD_MEMORY] < 0 || f->qemu[QEMU_FD_STATE] < 0)
+            return nb_fail(err, NB_E_MACHINE, errno, "hand over the saved machine");
+    }
+    return result == 0 ? fill_gaps(f, err) : result;
 }
 
 static int open_channels(start_fds *f, nb_error *err) {
@@ -454,13 +553,15 @@ static int open_channels(start_fds *f, nb_error *err) {
 
 static int build_command(buf *command, const machine_spec *spec, const log_sink *log, nb_error *err) {
     qemu_options o = {
+        .mode = spec->restore ? QEMU_RESTORED
+                : spec->save  ? QEMU_TO_SAVE
+                              : QEMU_BOOTED,
         .target = qemu_target_find(qemu_host_architecture()),
         .program = spec->program,
         .accelerator = spec->accelerator,
         .memory_bytes = machine_memory_class(spec->memory_bytes),
         .cpus = spec->cpus,
-        .io_bytes_per_second = spec->io_bytes_per_second,
-        .io_operations_per_second = spec->io_operations_per_second,
+        .is_disk_bounded = spec->io_bytes_per_second || spec->io_operations_per_second,
     };
     if (!o.target)
         return nb_fail(err, NB_E_MACHINE, 0, "make a machine: this processor's architecture is not supported");
@@ -492,7 +593,10 @@ int machine_start(loop *l, const log_sink *log, const machine_spec *spec, const 
     m->log = log;
     m->events = *events;
     m->state = GREETING;
-    m->pidfd = m->control = m->output = m->console_pipe = -1;
+    m->restores = spec->restore != NULL;
+    m->io_bytes_per_second = spec->io_bytes_per_second;
+    m->io_operations_per_second = spec->io_operations_per_second;
+    m->pidfd = m->control = m->output = m->console_pipe = m->state_fd = -1;
     qmp_init(&m->qmp, on_control_message, m);
     buf_init(&m->outgoing, OUTGOING_MAX_BYTES);
     loop_timer_init(l, &m->quit_timer, on_quit_timer, m);
@@ -502,6 +606,8 @@ int machine_start(loop *l, const log_sink *log, const machine_spec *spec, const 
     CLEANUP(buf_done) buf command;
     buf_init(&command, QEMU_COMMAND_MAX_BYTES);
     int r = open_files(&fds, spec, err);
+    if (r == 0 && spec->restore)
+        r = qcow2_read_size(spec->disk_fd, &m->disk_bytes, err);
     if (r == 0)
         r = open_channels(&fds, err);
     if (r == 0)
@@ -513,13 +619,16 @@ int machine_start(loop *l, const log_sink *log, const machine_spec *spec, const 
 
     CLEANUP(cleanup_fd) int listener = -1;
     int refused_by = 0;
-    r = launch_filtered_program(strv_of(&command), fds.qemu, ARRAY_LENGTH(fds.qemu), spec->filter, &m->pid, &m->pidfd, &listener,
-                                &refused_by, err);
+    bool saved = spec->save || spec->restore;
+    r = launch_filtered_program(strv_of(&command), fds.qemu, saved ? QEMU_FD_COUNT : QEMU_FD_MEMORY, spec->filter, &m->pid, &m->pidfd,
+                                &listener, &refused_by, err);
     if (r < 0)
         return r;
     if (spec->filter && listener < 0)
         log_warning(log, "machine: QEMU runs without a filter of its system calls: %s", strerror(refused_by));
     m->control = take_fd(&fds.control);
+    if (spec->save)
+        m->state_fd = take_fd(&fds.qemu[QEMU_FD_STATE]);
     m->output = take_fd(&fds.output);
     m->console_pipe = take_fd(&fds.console);
     r = watch(m, err);
@@ -537,9 +646,29 @@ pid_t machine_pid(const machine *m) {
     return m->pid;
 }
 
+uint64_t machine_disk_bytes(const machine *m) {
+    return m->disk_bytes;
+}
+
 void machine_wake(machine *m) {
     if (m->state == RUNNING)
         send_command(m, QMP_QUERY_STATUS); /* its answer says nothing that we do not know */
+}
+
+void machine_bound_disk(machine *m) {
+    if (m->state != RUNNING || !is_disk_bounded(m))
+        return;
+    if (!qmp_write_limits(&m->qmp, QEMU_DISK_BOUNDS, m->io_bytes_per_second, m->io_operations_per_second, &m->outgoing))
+        kill_because(m, "there is no memory for a command to it");
+    else
+        flush_outgoing(m);
+}
+
+void machine_save(machine *m) {
+    if (m->state != RUNNING)
+        return; /* it is on its way to its end, which is told */
+    set_state(m, SAVING);
+    save_state(m);
 }
 
 void machine_quit(machine *m, uint64_t grace_ms) {
@@ -548,8 +677,10 @@ void machine_quit(machine *m, uint64_t grace_ms) {
         kill_because(m, "it was stopped before its control connection was up");
         break;
     case NEGOTIATING:
+    case RESTORING:
     case CONTINUING:
     case RUNNING:
+    case SAVING:
         set_state(m, QUITTING);
         loop_timer_start(&m->quit_timer, grace_ms);
         send_command(m, QMP_QUIT);
@@ -584,5 +715,6 @@ void machine_free(machine *m) {
     (void) fd_close(m->control);
     (void) fd_close(m->output);
     (void) fd_close(m->console_pipe);
+    (void) fd_close(m->state_fd);
     free(m);
 }

@@ -18,6 +18,11 @@
 
 typedef struct machine machine;
 
+/* A machine that was saved, or is to be: two files. */
+typedef struct machine_saved {
+    int memory_fd, state_fd; /* borrowed; to save: empty, open read-write; to restore: open read-only */
+} machine_saved;
+
 /* All strings are borrowed for the call of machine_start(). Paths are absolute, or below /proc/self/fd. */
 typedef struct machine_spec {
     const char *program;     /* the QEMU binary */
@@ -30,8 +35,10 @@ typedef struct machine_spec {
     int console_fd;          /* regular file that becomes the console's ring, open read-write; borrowed and used until the machine ended */
     uint64_t memory_bytes;   /* what the container may use; the machine gets the next class above it */
     uint32_t cpus;
-    uint64_t io_bytes_per_second;      /* of the disk, reads and writes together; 0: no limit */
+    uint64_t io_bytes_per_second;      /* of the disk, reads and writes together, after machine_bound_disk(); 0: no limit */
     uint32_t io_operations_per_second; /* the same */
+    const machine_saved *restore;      /* go on from there, instead of booting the kernel; NULL: boot */
+    const machine_saved *save;         /* boot, without a box's disk, for machine_save(); NULL: not to be saved */
     int (*filter)(void); /* installs a filter of system calls in QEMU's process, as launch_filtered_program() has it; NULL: none */
 } machine_spec;
 
@@ -44,7 +51,8 @@ typedef struct machine_end {
 
 typedef struct machine_events {
     void *user;
-    void (*on_running)(void *user);                       /* the processors run: the guest begins to boot */
+    void (*on_running)(void *user);                       /* the processors run: the guest begins to boot, or goes on */
+    void (*on_saved)(void *user);                         /* what machine_save() began is done; the machine stands still */
     void (*on_ended)(void *user, const machine_end *end); /* the process has been reaped; nothing comes after this */
 } machine_events;
 
@@ -59,10 +67,19 @@ int machine_start(loop *l, const log_sink *log, const machine_spec *spec, const 
 
 pid_t machine_pid(const machine *m);
 
+/* Of a restored machine: how large its guest is to find its disk; 0: it has booted, and knows. */
+uint64_t machine_disk_bytes(const machine *m);
+
 /* To be called once the guest has said its first word. Until the guest opens its port QEMU's main loop does not watch our end of it, and in
  * a translated machine the opening wakes a processor's thread alone: what we had sent then stayed unread for as long as neither guest nor
  * host had anything else to do (about one start in a few hundred on a busy host). A command wakes that loop. */
 void machine_wake(machine *m);
+
+/* From now on its disk is bounded as its specification says: what is done to it before, mounting and growing it, is ours. */
+void machine_bound_disk(machine *m);
+
+/* Stops it for good and writes its state, then on_saved; the link is the caller's to keep quiet. Of a machine that was started to be saved. */
+void machine_save(machine *m);
 
 /* Asks it to end in order: QEMU flushes and closes its disks. A machine that has not ended after @grace_ms is killed. */
 void machine_quit(machine *m, uint64_t grace_ms);

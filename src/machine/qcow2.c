@@ -82,3 +82,12 @@ int qcow2_create_overlay(int fd, const char *backing_path, uint64_t size_bytes, 
         return nb_fail(err, nb_code_of_errno(errno), errno, "write the box's disk over '%s'", backing_path);
     return 0;
 }
+
+int qcow2_read_size(int fd, uint64_t *ret_size_bytes, nb_error *err) {
+    uint8_t header[HEADER_BYTES];
+    ssize_t n = pread(fd, header, sizeof(header), 0);
+    if (n != (ssize_t) sizeof(header) || memcmp(header, "QFI\xfb", 4) != 0)
+        return nb_fail(err, NB_E_STORAGE, n < 0 ? errno : 0, "read the header of the box's disk");
+    *ret_size_bytes = load_be64(header + 24);
+    return 0;
+}

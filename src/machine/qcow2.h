@@ -21,4 +21,7 @@
  * Errors: -NB_E_INVALID (the size or the name), -NB_E_STORAGE and its kin (the write). Does not sync. */
 int qcow2_create_overlay(int fd, const char *backing_path, uint64_t size_bytes, nb_error *err);
 
+/* What the guest sees of the disk @fd: its header says it. -NB_E_STORAGE: it is none. */
+int qcow2_read_size(int fd, uint64_t *ret_size_bytes, nb_error *err);
+
 #endif

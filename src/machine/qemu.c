@@ -109,11 +109,16 @@ static void add_machine(command *c, const qemu_options *o) {
     add(c, "-no-reboot");
     add(c, "-S");
     option(c, "-display", "none");
-    option(c, "-M", "%s", o->target->machine);
+    option(c, "-M", "%s%s", o->target->machine, o->mode == QEMU_BOOTED ? "" : ",memory-backend=memory");
     option(c, "-accel", "%s", is_kvm ? "kvm" : "tcg,tb-size=32");
     option(c, "-cpu", "%s", is_kvm ? o->target->cpu_kvm : o->target->cpu_tcg);
     option(c, "-m", "%" PRIu64 "M", o->memory_bytes >> 20);
     option(c, "-smp", "%" PRIu32, o->cpus);
+    if (o->mode != QEMU_BOOTED)
+        option(c, "-object", "memory-backend-file,id=memory,size=%" PRIu64 "M,mem-path=/proc/self/fd/%d,share=%s", o->memory_bytes >> 20,
+               QEMU_FD_MEMORY, o->mode == QEMU_TO_SAVE ? "on" : "off");
+    if (o->mode == QEMU_RESTORED)
+        option(c, "-incoming", "defer");
     option(c, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 }
 
@@ -128,16 +133,23 @@ static void add_kernel(command *c, const qemu_options *o) {
            o->target->kernel_arguments[0] ? " " : "", o->target->kernel_arguments, tsc);
 }
 
-/* A filter above the disk that lets only so much through (QAPI, ThrottleLimits); the node that the guest's device is on. */
+/* A filter above the disk that will let only so much through: its limits are set when the disk is mounted and grown. The node that the guest's
+ * device is on. */
 static const char *add_disk_bounds(command *c, const qemu_options *o) {
-    if (!o->io_bytes_per_second && !o->io_operations_per_second)
+    if (!o->is_disk_bounded)
         return QEMU_DISK_NODE;
-    option(c, "-object",
-           "{\"qom-type\":\"throttle-group\",\"id\":\"disk-bounds\",\"limits\":{\"bps-total\":%" PRIu64 ",\"iops-total\":%" PRIu32 "}}",
-           o->io_bytes_per_second, o->io_operations_per_second);
+    option(c, "-object", "{\"qom-type\":\"throttle-group\",\"id\":\"" QEMU_DISK_BOUNDS "\"}");
     option(c, "-blockdev",
-           "{\"driver\":\"throttle\",\"node-name\":\"bounded-disk\",\"throttle-group\":\"disk-bounds\",\"file\":\"" QEMU_DISK_NODE "\"}");
-    return "bounded-disk";
+           "{\"driver\":\"throttle\",\"node-name\":\"" QEMU_BOUNDED_DISK_NODE "\",\"throttle-group\":\"" QEMU_DISK_BOUNDS
+           "\",\"file\":\"" QEMU_DISK_NODE "\"}");
+    return QEMU_BOUNDED_DISK_NODE;
+}
+
+/* What a machine to be saved has for a disk: the driver is to be there, and nothing of a file system. */
+static void add_no_disk(command *c) {
+    option(c, "-blockdev",
+           "{\"driver\":\"null-co\",\"node-name\":\"" QEMU_DISK_NODE "\",\"size\":1048576,\"read-zeroes\":true,\"read-only\":false}");
+    option(c, "-device", "virtio-blk-device,werror=report,rerror=report,drive=" QEMU_DISK_NODE);
 }
 
 static void add_disk(command *c, const qemu_options *o) {
@@ -168,7 +180,7 @@ static void add_channels(command *c) {
 }
 
 /* Memory that the guest has free, and says so of, goes back to the host: QEMU drops its pages (the virtio specification, 5.5.6.7). The guest
- * loads the driver a while after its start, see the agent. */
+ * loads the driver a while after its start, see the agent. A private copy of a file cannot be given back so: QEMU would punch holes into the file. */
 static void add_balloon(command *c) {
     option(c, "-device", "virtio-balloon-device,free-page-reporting=on");
 }
@@ -177,9 +189,14 @@ int qemu_command(buf *packed, const qemu_options *o, nb_error *err) {
     command c = {.packed = packed};
     add(&c, o->program);
     add_machine(&c, o);
-    add_kernel(&c, o);
-    add_disk(&c, o);
+    if (o->mode != QEMU_RESTORED)
+        add_kernel(&c, o);
+    if (o->mode == QEMU_TO_SAVE)
+        add_no_disk(&c);
+    else
+        add_disk(&c, o);
     add_channels(&c);
-    add_balloon(&c);
+    if (o->mode == QEMU_BOOTED)
+        add_balloon(&c);
     return c.bad ? nb_fail_oom(err) : 0;
 }

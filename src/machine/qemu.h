@@ -24,11 +24,16 @@ typedef enum qemu_fd {
     QEMU_FD_LINK = 7,      /* stream socket */
     QEMU_FD_CONTROL = 8,   /* stream socket */
     QEMU_FD_CONSOLE = 9,   /* writing end of a pipe */
+    QEMU_FD_MEMORY = 10,   /* the machine's memory: to be saved, read-write; restored, read-only */
+    QEMU_FD_STATE = 11,    /* the state of its devices and processors */
     QEMU_FD_COUNT,
 } qemu_fd;
 
 /* The block node that a box's disk has on the control connection. */
 #define QEMU_DISK_NODE "disk"
+/* The node above it, which the guest's device is on then, of a bounded disk; and the object that bounds it. */
+#define QEMU_BOUNDED_DISK_NODE "bounded-disk"
+#define QEMU_DISK_BOUNDS "disk-bounds"
 
 /* The name of the virtio-serial port that the agent looks for, in /sys/class/virtio-ports. */
 #define QEMU_LINK_PORT "nestbox"
@@ -48,15 +53,21 @@ const qemu_target *qemu_target_find(const char *architecture);
 /* The architecture that this program was built for. */
 const char *qemu_host_architecture(void);
 
+typedef enum qemu_mode {
+    QEMU_BOOTED,   /* boots its kernel; its memory is its own */
+    QEMU_TO_SAVE,  /* the same, with its memory in QEMU_FD_MEMORY and without a disk of a box's */
+    QEMU_RESTORED, /* goes on from there: without a kernel, its memory a private copy */
+} qemu_mode;
+
 typedef struct qemu_options {
+    qemu_mode mode;
     const qemu_target *target;
     const char *program;     /* becomes argv[0] */
     const char *accelerator; /* "kvm" or "tcg" */
     uint64_t memory_bytes;   /* of the machine: a class of machine_memory_class() */
     uint32_t cpus;
-    uint64_t io_bytes_per_second; /* of the disk; 0: no limit */
-    uint32_t io_operations_per_second;
-    uint64_t tsc_khz; /* 0: unknown, the guest finds out by itself */
+    bool is_disk_bounded; /* by QEMU_DISK_BOUNDS, whose limits are none at first */
+    uint64_t tsc_khz;     /* 0: unknown, the guest finds out by itself */
 } qemu_options;
 
 #define QEMU_COMMAND_MAX_BYTES 8192

@@ -123,7 +123,7 @@ int qmp_feed(qmp *q, const void *bytes, size_t length, nb_error *err) {
 }
 
 /* Room for the longest command: block_resize with a 20-digit size and number, and a node's name. */
-#define QMP_COMMAND_SIZE 256
+#define QMP_COMMAND_SIZE 384
 #define QMP_NODE_MAX_BYTES 31 /* QEMU's own bound for node names */
 
 static bool write_command(qmp *q, qmp_command command, const char *name, const char *arguments, buf *out) {
@@ -151,4 +151,38 @@ bool qmp_write_block_resize(qmp *q, const char *node, uint64_t size_bytes, buf *
     int length = snprintf(arguments, sizeof(arguments), ",\"arguments\":{\"node-name\":\"%s\",\"size\":%" PRIu64 "}", node, size_bytes);
     assert(length > 0 && (size_t) length < sizeof(arguments));
     return write_command(q, QMP_BLOCK_RESIZE, "block_resize", arguments, out);
+}
+
+bool qmp_write_migrate_capabilities(qmp *q, buf *out) {
+    static const char arguments[] = ",\"arguments\":{\"capabilities\":[{\"capability\":\"x-ignore-shared\",\"state\":true},"
+                                    "{\"capability\":\"events\",\"state\":true}]}";
+    return write_command(q, QMP_MIGRATE_CAPABILITIES, "migrate-set-capabilities", arguments, out);
+}
+
+bool qmp_write_limits(qmp *q, const char *object, uint64_t bytes_per_second, uint32_t operations_per_second, buf *out) {
+    char arguments[QMP_COMMAND_SIZE];
+    int length = snprintf(arguments, sizeof(arguments),
+                          ",\"arguments\":{\"path\":\"/objects/%.31s\",\"property\":\"limits\",\"value\":{\"bps-total\":%" PRIu64
+                          ",\"iops-total\":%" PRIu32 "}}",
+                          object, bytes_per_second, operations_per_second);
+    assert(length > 0 && (size_t) length < sizeof(arguments));
+    return write_command(q, QMP_SET_LIMITS, "qom-set", arguments, out);
+}
+
+bool qmp_write_getfd(qmp *q, const char *name, buf *out) {
+    char arguments[QMP_COMMAND_SIZE / 2];
+    (void) snprintf(arguments, sizeof(arguments), ",\"arguments\":{\"fdname\":\"%.31s\"}", name);
+    return write_command(q, QMP_GETFD, "getfd", arguments, out);
+}
+
+bool qmp_write_migrate(qmp *q, const char *name, buf *out) {
+    char arguments[QMP_COMMAND_SIZE / 2];
+    (void) snprintf(arguments, sizeof(arguments), ",\"arguments\":{\"uri\":\"fd:%.31s\"}", name);
+    return write_command(q, QMP_MIGRATE, "migrate", arguments, out);
+}
+
+bool qmp_write_migrate_incoming(qmp *q, int fd, buf *out) {
+    char arguments[QMP_COMMAND_SIZE / 2];
+    (void) snprintf(arguments, sizeof(arguments), ",\"arguments\":{\"uri\":\"fd:%d\"}", fd);
+    return write_command(q, QMP_MIGRATE_INCOMING, "migrate-incoming", arguments, out);
 }

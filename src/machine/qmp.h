@@ -28,6 +28,7 @@
 /* X(constant, name on the wire): the commands without arguments */
 #define QMP_SIMPLE_COMMANDS(X)                  \
     X(QMP_CAPABILITIES, "qmp_capabilities")     \
+    X(QMP_STOP, "stop")                         \
     X(QMP_CONT, "cont")                         \
     X(QMP_QUIT, "quit")                         \
     X(QMP_SYSTEM_POWERDOWN, "system_powerdown") \
@@ -38,6 +39,11 @@ typedef enum qmp_command {
     QMP_SIMPLE_COMMANDS(QMP_COMMAND_ENUM)
 #undef QMP_COMMAND_ENUM
         QMP_BLOCK_RESIZE,
+    QMP_MIGRATE_CAPABILITIES,
+    QMP_SET_LIMITS,
+    QMP_GETFD,
+    QMP_MIGRATE,
+    QMP_MIGRATE_INCOMING,
 } qmp_command;
 
 typedef enum qmp_kind {
@@ -79,5 +85,15 @@ int qmp_feed(qmp *q, const void *bytes, size_t length, nb_error *err);
 bool qmp_write(qmp *q, qmp_command simple_command, buf *out);
 /* @node  a block node of ours: letters, digits and dashes */
 bool qmp_write_block_resize(qmp *q, const char *node, uint64_t size_bytes, buf *out);
+/* Of a saved machine the memory, which is a file of its own, is not written, and its end is told by an event. */
+bool qmp_write_migrate_capabilities(qmp *q, buf *out);
+/* Sets the limits of the throttle group @object (QAPI, ThrottleLimits); 0: none. */
+bool qmp_write_limits(qmp *q, const char *object, uint64_t bytes_per_second, uint32_t operations_per_second, buf *out);
+/* QEMU knows the descriptor that comes with this command by @name, letters. */
+bool qmp_write_getfd(qmp *q, const char *name, buf *out);
+/* Saves the machine's state to such a descriptor. */
+bool qmp_write_migrate(qmp *q, const char *name, buf *out);
+/* Loads it from one that QEMU was born with. */
+bool qmp_write_migrate_incoming(qmp *q, int fd, buf *out);
 
 #endif

@@ -25,6 +25,7 @@
 #include "runtime/mount.h"
 #include "runtime/options.h"
 #include "runtime/privileges.h"
+#include "runtime/template.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -47,6 +48,7 @@
 typedef struct start_parts {
     guest_bundle bundle;
     char *qemu, *agent, *files, *base_disk;
+    char *template_path; /* NULL: the machine boots */
     buf mounts;
     accel_choice accel;
     int shim; /* the program, verified */
@@ -59,6 +61,7 @@ static void start_parts_done(start_parts *parts) {
     free(parts->files);
     buf_done(&parts->mounts);
     free(parts->base_disk);
+    free(parts->template_path);
     parts->shim = fd_close(parts->shim);
 }
 
@@ -97,7 +100,12 @@ static int find_parts(nb_runtime *rt, const box_record *box, bool bare, start_pa
     if (result < 0)
         return result;
     parts->shim = home_program(rt, &embedded_shim, NULL, err);
-    return parts->shim < 0 ? parts->shim : 0;
+    if (parts->shim < 0)
+        return parts->shim;
+    const template_shape shape = {parts->qemu,       parts->accel.name, parts->bundle.kernel, parts->bundle.modules, parts->agent,
+                                  box->memory_bytes, box->cpus,         box->boot_timeout_ms};
+    parts->template_path = template_prepare(rt, parts->shim, &shape);
+    return 0;
 }
 
 static uint16_t launch_flags(const box_record *box, const nb_start_options *o, bool attach) {
@@ -126,6 +134,7 @@ static int send_order(nb_runtime *rt, int socket, const box_record *box, const s
         .agent = wire_str(parts->agent),
         .base_disk = wire_str(parts->base_disk),
         .files = wire_str(parts->files ? parts->files : ""),
+        .template_path = wire_str(parts->template_path ? parts->template_path : ""),
         .mounts = strv_of(&parts->mounts),
         .memory_bytes = box->memory_bytes,
         .cpus = box->cpus,

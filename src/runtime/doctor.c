@@ -16,6 +16,7 @@
 #include "runtime/options.h"
 #include "runtime/result.h"
 #include "runtime/runtime.h"
+#include "runtime/template.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -266,6 +267,21 @@ static void check_programs(doctor *d) {
     (void) add(d, "helper programs", NB_CHECK_OK, "%zu, in the home's cache, as they were built", ARRAY_LENGTH(programs));
 }
 
+static void check_templates(doctor *d) {
+    char failure[SENTENCE_SIZE];
+    size_t count;
+    if (!d->rt)
+        return;
+    template_look(d->rt, &count, failure, sizeof(failure));
+    if (!failure[0]) {
+        (void) add(d, "templates", NB_CHECK_OK, "%zu", count);
+        return;
+    }
+    nb_check *check = add(d, "templates", NB_CHECK_WARNING, "one could not be made: %s", failure);
+    check->meaning = "machines of that shape boot at each start, which takes longer";
+    check->remedy = "it is tried again ten minutes after; NESTBOX_TEMPLATES=off gives it up";
+}
+
 static void check_home(doctor *d) {
     nb_error why;
     if (nb_runtime_open(d->options, &d->rt, &why) < 0) {
@@ -289,8 +305,9 @@ int nb_doctor(const nb_runtime_options *options, nb_checks **ret_checks, nb_erro
         return nb_fail_oom(err);
     given.size = sizeof(given);
     doctor d = {.options = &given, .a = a};
-    static void (*const all[])(doctor *) = {check_accelerator,    check_qemu, check_guest,    check_user_namespaces, check_jail,
-                                            check_control_groups, check_home, check_database, check_programs,        check_room};
+    static void (*const all[])(doctor *) = {check_accelerator, check_qemu,           check_guest, check_user_namespaces,
+                                            check_jail,        check_control_groups, check_home,  check_database,
+                                            check_programs,    check_templates,      check_room};
     for (size_t i = 0; i < ARRAY_LENGTH(all); i++)
         all[i](&d);
     nb_runtime_close(d.rt);

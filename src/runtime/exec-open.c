@@ -25,9 +25,8 @@ int exec_attach(int folder, const char *id, nb_exec_access access, nb_exec **ret
     msg_attached attached;
     bool watches = access == NB_EXEC_WATCH;
     msg_attach attach = {.id = wire_str(id), .attach_flags = watches ? WIRE_ATTACH_WATCH : 0};
-    int result = wire_control(&bytes, wire_encode_attach, &attach)
-                     ? channel_ask(socket, &bytes, until, &message, &length, err)
-                     : nb_fail_full(err, &bytes, "exec '%.40s...': that is no exec's id", id);
+    int result = wire_control(&bytes, wire_encode_attach, &attach) ? channel_ask(socket, &bytes, until, &message, &length, err)
+                                                                   : nb_fail_full(err, &bytes, "exec '%.40s...': that is no exec's id", id);
     if (result == 0 && wire_decode_attached(message, length, &attached) < 0)
         result = channel_failed(message, length, err);
     if (result == 0) {

@@ -19,6 +19,7 @@
 #define HOME_BOXES "boxes"
 #define HOME_IMAGES "images"
 #define HOME_CACHE "cache"
+#define HOME_TEMPLATES "templates"
 #define HOME_VOLUMES "volumes" /* named ones; made with the first */
 #define HOME_LAYOUT "layout"   /* blobs of images from registries; made at the first pull */
 #define HOME_DATABASE "nestbox.db"

@@ -7,6 +7,8 @@
  */
 #include "shim/client.h"
 #include "shim/shim.h"
+#include "shim/template.h"
+#include "wire/template-program.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -78,7 +80,12 @@ static int watch_signals(shim *s, loop_fd *watcher) {
     return fd < 0 ? -1 : loop_fd_init(s->loop, watcher, fd, EPOLLIN, on_signal, s);
 }
 
-int main(void) {
+/* The same program makes templates, under another name. */
+static bool is_template_maker(int argc, char **argv) {
+    return argc > 0 && strcmp(argv[0], WIRE_TEMPLATE_PROGRAM) == 0;
+}
+
+int main(int argc, char **argv) {
     shim s;
     loop_fd signals;
     loop_timer first_order;
@@ -90,6 +97,10 @@ int main(void) {
     (void) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     (void) prctl(PR_SET_DUMPABLE, 0);
     (void) umask(0077);
+    if (is_template_maker(argc, argv)) {
+        (void) sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+        return template_main();
+    }
     raise_descriptor_limit();
     loop *l = loop_new();
     if (!l)

@@ -19,14 +19,15 @@
 #include "base/lock.h"
 #include "base/process.h"
 #include "jail/broker.h"
-#include "jail/filter.h"
 #include "shim/care.h"
 #include "shim/client.h"
 #include "shim/event.h"
 #include "shim/health.h"
 #include "shim/limits.h"
 #include "shim/session.h"
+#include "shim/start.h"
 #include "shim/stats.h"
+#include "shim/template.h"
 #include "shim/volume.h"
 #include "wire/failure.h"
 
@@ -44,6 +45,8 @@
 /* Bounds of the states that have none of their own. Generous: a loaded host without KVM is slow, and only a hang must end here. */
 #define LAUNCH_TIMEOUT_MS 30000
 #define BUILD_TIMEOUT_MS 60000
+/* A restored machine has done its slow part before: one that says nothing for so long is booted instead. */
+#define RESTORE_TIMEOUT_MS 20000
 #define MOUNT_TIMEOUT_MS 60000
 #define BEGIN_TIMEOUT_MS 60000
 #define KILLED_TIMEOUT_MS 5000
@@ -73,14 +76,14 @@ static_assert(sizeof(state_names) / sizeof(state_names[0]) == SHIM_STATE_COUNT, 
 #define TO_END (TO(SHIM_HALTING) | TO(SHIM_WAITING) | TO(SHIM_OVER))
 static const uint16_t moves[SHIM_STATE_COUNT] = {
     [SHIM_LAUNCHING] = TO(SHIM_BOOTING) | TO_END,
-    [SHIM_BOOTING] = TO(SHIM_BUILDING) | TO_END,
-    [SHIM_BUILDING] = TO(SHIM_MOUNTING) | TO_END,
+    [SHIM_BOOTING] = TO(SHIM_BUILDING) | TO(SHIM_LAUNCHING) | TO_END,
+    [SHIM_BUILDING] = TO(SHIM_MOUNTING) | TO(SHIM_LAUNCHING) | TO_END,
     [SHIM_MOUNTING] = TO(SHIM_BEGINNING) | TO(SHIM_RUNNING) | TO_END,
     [SHIM_BEGINNING] = TO(SHIM_RUNNING) | TO(SHIM_CLOSING) | TO_END,
     [SHIM_RUNNING] = TO(SHIM_ENDING) | TO(SHIM_CLOSING) | TO_END,
     [SHIM_ENDING] = TO(SHIM_CLOSING) | TO_END,
     [SHIM_CLOSING] = TO_END,
-    [SHIM_HALTING] = TO(SHIM_WAITING) | TO(SHIM_OVER),
+    [SHIM_HALTING] = TO(SHIM_LAUNCHING) | TO(SHIM_WAITING) | TO(SHIM_OVER),
     [SHIM_WAITING] = TO(SHIM_LAUNCHING) | TO(SHIM_OVER),
 };
 
@@ -217,6 +220,8 @@ static void conclude(shim *s) {
     loop_timer_start(&s->step_timer, again ? delay_ms : 0);
 }
 
+static void boot_instead(shim *s);
+
 static void on_machine_ended(void *user, const machine_end *end) {
     shim *s = user;
     if (!s->failure && (s->state < SHIM_CLOSING || (s->state == SHIM_CLOSING && end->exit_code != 0))) {
@@ -229,7 +234,10 @@ static void on_machine_ended(void *user, const machine_end *end) {
     link_done(&s->agent);
     machine_free(s->machine);
     s->machine = NULL;
-    conclude(s);
+    if (s->restored && !s->restore_worked && !s->stop_wanted)
+        boot_instead(s);
+    else
+        conclude(s);
 }
 
 static void begin_closing(shim *s) {
@@ -483,6 +491,8 @@ static int on_agent_message(link_end *end, uint16_t id, const uint8_t *bytes, si
     case id_of_msg_setup_done:
         if (s->state != SHIM_BUILDING)
             return -NB_E_PROTOCOL;
+        s->restore_worked = true;
+        machine_bound_disk(s->machine);
         set_state(s, SHIM_MOUNTING);
         loop_timer_start(&s->step_timer, MOUNT_TIMEOUT_MS);
         volumes_next(s);
@@ -523,7 +533,7 @@ static void on_agent_greeted(link_end *end) {
         return;
     }
     set_state(s, SHIM_BUILDING);
-    loop_timer_start(&s->step_timer, BUILD_TIMEOUT_MS);
+    loop_timer_start(&s->step_timer, s->restored ? RESTORE_TIMEOUT_MS : BUILD_TIMEOUT_MS);
     msg_setup setup = {
         .box_id = launch->box_id,
         .hostname = launch->hostname,
@@ -532,6 +542,7 @@ static void on_agent_greeted(link_end *end) {
         .memory_bytes = launch->memory_bytes,
         .pids_max = launch->pids_max,
         .cpu_quota_us = limits_guest_cpu_us(launch),
+        .disk_bytes = machine_disk_bytes(s->machine),
         .setup_flags = launch->launch_flags & (WIRE_LAUNCH_INIT | WIRE_LAUNCH_KEEP) ? WIRE_SETUP_INIT : 0,
     };
     link_send(&s->agent, wire_encode_setup, &setup);
@@ -584,7 +595,9 @@ static void on_machine_running(void *user) {
         return;
     s->record.is.machine_us = take_step_us(s);
     set_state(s, SHIM_BOOTING);
-    loop_timer_start(&s->step_timer, s->orders.launch.boot_timeout_ms);
+    loop_timer_start(&s->step_timer, s->restored ? RESTORE_TIMEOUT_MS : s->orders.launch.boot_timeout_ms);
+    if (s->restored) /* its agent and whoever made the template have said their HELLOs */
+        on_agent_greeted(&s->agent);
 }
 
 static int keep_orders(shim_orders *orders, const uint8_t *bytes, size_t length, nb_error *err) {
@@ -597,54 +610,6 @@ static int keep_orders(shim_orders *orders, const uint8_t *bytes, size_t length,
     return 0;
 }
 
-static int open_box_file(shim *s, const char *name, int flags, nb_error *err) {
-    int fd = openat(s->folder, name, flags | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        (void) nb_fail(err, nb_code_of_errno(errno), errno, "open '%s' in the box's folder", name);
-    return fd;
-}
-
-/* The strings that machine_start() wants, from the order. */
-typedef struct launch_strings {
-    char *qemu, *accelerator, *kernel, *modules, *agent, *base_disk;
-} launch_strings;
-
-static int start_machine(shim *s, const launch_strings *strings, int disk, nb_error *err) {
-    s->console = open_box_file(s, CONSOLE_FILE, O_CREAT | O_TRUNC, err);
-    if (s->console < 0)
-        return -err->code;
-    machine_spec spec = {
-        .program = strings->qemu,
-        .accelerator = strings->accelerator,
-        .kernel = strings->kernel,
-        .modules = strings->modules,
-        .agent = strings->agent,
-        .base_disk = strings->base_disk,
-        .disk_fd = disk,
-        .console_fd = s->console,
-        .memory_bytes = s->orders.launch.memory_bytes,
-        .cpus = s->orders.launch.cpus,
-        .io_bytes_per_second = s->orders.launch.io_bytes_per_second,
-        .io_operations_per_second = s->orders.launch.io_operations_per_second,
-        .filter = filter_install,
-    };
-    machine_events events = {.user = s, .on_running = on_machine_running, .on_ended = on_machine_ended};
-    int link_fd, listener;
-    int result = machine_start(s->loop, &s->log, &spec, &events, &s->machine, &link_fd, &listener, err);
-    if (result < 0)
-        return result;
-    if (listener >= 0)
-        result = broker_new(s->loop, &s->log, listener, strings->qemu, &s->broker, err);
-    process_id machine_process = {0};
-    (void) process_identify(machine_pid(s->machine), &machine_process);
-    s->record.is.machine_pid = (uint32_t) machine_process.pid;
-    s->record.is.machine_start_ticks = machine_process.start_ticks;
-    limits_begin(s);
-    if (link_init(s->loop, &s->agent, link_fd, TO_HOST, &agent_handlers, s) < 0)
-        return nb_fail(err, NB_E_INTERNAL, errno, "watch the link to the guest");
-    return result;
-}
-
 /* What the main command writes after its supervisor has started it again comes behind what it wrote before. */
 static int begin_logs(shim *s, nb_error *err) {
     if (s->record.is.restart_count == 0 && piece_log_begin(&s->main_log, s->folder, MAIN_LOG_FILE, MAIN_LOG_MAX_BYTES) < 0)
@@ -655,26 +620,11 @@ static int begin_logs(shim *s, nb_error *err) {
 }
 
 static int launch_machine(shim *s, nb_error *err) {
-    const msg_launch *launch = &s->orders.launch;
-    launch_strings strings = {wire_str_copy(launch->qemu),    wire_str_copy(launch->accelerator), wire_str_copy(launch->kernel),
-                              wire_str_copy(launch->modules), wire_str_copy(launch->agent),       wire_str_copy(launch->base_disk)};
-    int result;
-    int disk = -1;
-    if (!strings.qemu || !strings.accelerator || !strings.kernel || !strings.modules || !strings.agent || !strings.base_disk)
-        result = nb_fail_oom(err);
-    else if ((disk = open_box_file(s, DISK_FILE, 0, err)) < 0)
-        result = -err->code;
-    else if ((result = is_visit(s) ? 0 : begin_logs(s, err)) == 0 && (result = volumes_start(s, err)) == 0)
-        result = start_machine(s, &strings, disk, err);
-    (void) fd_close(disk);
-    (void) snprintf(s->record.accelerator, sizeof(s->record.accelerator), "%s", strings.accelerator ? strings.accelerator : "");
-    free(strings.qemu);
-    free(strings.accelerator);
-    free(strings.kernel);
-    free(strings.modules);
-    free(strings.agent);
-    free(strings.base_disk);
-    return result;
+    const machine_events events = {.user = s, .on_running = on_machine_running, .on_ended = on_machine_ended};
+    int result = is_visit(s) ? 0 : begin_logs(s, err);
+    if (result == 0)
+        result = volumes_start(s, err);
+    return result == 0 ? start_machine(s, &events, &agent_handlers, err) : result;
 }
 
 /* The start has failed before there was a machine, or anything of it. */
@@ -700,6 +650,28 @@ static void launch(shim *s, int launched, const nb_error *why) {
     s->record.is.prepare_us = take_step_us(s);
     write_record(s, NB_BOX_STARTING, false);
     loop_timer_start(&s->step_timer, LAUNCH_TIMEOUT_MS);
+}
+
+/* A template is a shorter way to the same machine: where it leads nowhere, nobody but the log is to notice. It is not used again. */
+static void boot_instead(shim *s) {
+    nb_error why;
+    CLEANUP(cleanup_free) char *path = wire_str_copy(s->orders.launch.template_path);
+    log_warning(&s->log, "template: %s: booting instead, once", s->failure_message);
+    CLEANUP(cleanup_fd) int folder = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    (void) unlinkat(folder, TEMPLATE_HEADER_FILE, 0);
+    event_tell(s, "template-refused", "message=", s->failure_message);
+    volumes_done(s);
+    broker_free(take_ptr(&s->broker));
+    limits_end(s);
+    s->console = fd_close(s->console);
+    s->template_refused = true;
+    s->restored = false;
+    s->failure = 0;
+    s->failure_message[0] = '\0';
+    s->agent_gone = false;
+    if (s->state != SHIM_LAUNCHING)
+        set_state(s, SHIM_LAUNCHING);
+    launch(s, launch_machine(s, &why), &why);
 }
 
 /* After a wait: as the first time, but for whoever asked for that. */
@@ -773,7 +745,7 @@ int shim_init(shim *s, loop *l, int folder, nb_error *err) {
     health_init(s);
     buf_init(&s->mounts, WIRE_MOUNTS_MAX_BYTES);
     buf_init(&s->limits.groups, WIRE_LIMITS_GROUPS_MAX_BYTES);
-    s->lock = open_box_file(s, LOCK_FILE, 0, err); /* not made: the box may just be removed */
+    s->lock = start_open_file(s, LOCK_FILE, 0, err); /* not made: the box may just be removed */
     if (s->lock < 0)
         return -err->code;
     if (lock_wait(s->lock, LOCK_WAIT_MS) < 0)

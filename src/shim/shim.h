@@ -32,7 +32,7 @@ typedef struct volume volume;
  * ENDING     main command and execs were asked to end, or killed. leaves by: the main command's EXITED, the last exec's where there is no
  *            main command, time -> CLOSING
  * CLOSING    SHUTDOWN was sent. leaves by: GOODBYE, time -> HALTING
- * HALTING    the machine was asked to end, or killed. leaves by: on_ended -> OVER, or WAITING
+ * HALTING    the machine was asked to end, or killed. leaves by: on_ended -> OVER, or WAITING, or LAUNCHING after a template that led nowhere
  * WAITING    the machine is gone, and the box is to be started again. leaves by: time -> LAUNCHING; a stop -> OVER
  * OVER       the machine is gone, the record says how; the loop ends
  * From all but the last two the machine's end leads to OVER or WAITING, and a failure to HALTING. */
@@ -91,6 +91,9 @@ typedef struct shim {
     machine *machine; /* NULL before the start and after its end */
     broker *broker;   /* opens its files; NULL: it opens them itself */
     link_end agent;
+    bool restored;          /* the machine goes on from a template */
+    bool restore_worked;    /* its agent has answered: from here on it is a machine like any other */
+    bool template_refused;  /* it could not: it boots instead */
     bool agent_gone;        /* it closed its end; the machine's end is expected */
     loop_timer step_timer;  /* the bound of the state we are in */
     loop_timer kill_timer;  /* ENDING: the grace */

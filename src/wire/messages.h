@@ -33,6 +33,7 @@ enum wire_direction {
 #define WIRE_HELLO(F) F(u16, version, 0) F(u64, capabilities, 0)
 
 /* Gives a booted machine its identity, and has the container built. cpu_quota_us: of processor time in each 100,000 us; 0: no limit.
+ * disk_bytes: the disk is as large, if not at once then in a moment; 0: as large as it is.
  * setup_flags: WIRE_SETUP_... */
 #define WIRE_SETUP(F)                     \
     F(str, box_id, WIRE_NAME_MAX_BYTES)   \
@@ -42,6 +43,7 @@ enum wire_direction {
     F(u64, memory_bytes, 0)               \
     F(u32, pids_max, 0)                   \
     F(u32, cpu_quota_us, 0)               \
+    F(u64, disk_bytes, 0)                 \
     F(u8, setup_flags, 0)
 
 #define WIRE_SETUP_DONE(F) F(u32, container_pid, 0)
@@ -106,7 +108,7 @@ enum wire_direction {
 
 /* All that a shim needs to run its box; on the connection it was born with. launch_flags: WIRE_LAUNCH_... files: the program that serves volumes;
  * mounts: four words each, wire/mount-order.h. cpu_millis: thousandths of a processor; 0, like the io limits: none. restart: nb_restart_policy.
- * health_command: empty for none. */
+ * health_command: empty for none. template_path: a saved machine to go on from; empty: boot. */
 #define WIRE_LAUNCH(F)                                 \
     F(str, box_id, WIRE_NAME_MAX_BYTES)                \
     F(str, qemu, WIRE_PATH_MAX_BYTES)                  \
@@ -116,6 +118,7 @@ enum wire_direction {
     F(str, agent, WIRE_PATH_MAX_BYTES)                 \
     F(str, base_disk, WIRE_PATH_MAX_BYTES)             \
     F(str, files, WIRE_PATH_MAX_BYTES)                 \
+    F(str, template_path, WIRE_PATH_MAX_BYTES)         \
     F(strv, mounts, WIRE_MOUNTS_MAX_BYTES)             \
     F(u64, memory_bytes, 0)                            \
     F(u32, cpus, 0)                                    \
@@ -149,6 +152,19 @@ enum wire_direction {
     F(u64, health_timeout_ms, 0)                       \
     F(u64, health_start_period_ms, 0)                  \
     F(u32, health_retries, 0)
+
+/* To a shim's program that is to save a machine instead of running a box: what the machine is made of. Answered by TEMPLATE_MADE or FAILED. */
+#define WIRE_TEMPLATE(F)                     \
+    F(str, qemu, WIRE_PATH_MAX_BYTES)        \
+    F(str, accelerator, WIRE_NAME_MAX_BYTES) \
+    F(str, kernel, WIRE_PATH_MAX_BYTES)      \
+    F(str, modules, WIRE_PATH_MAX_BYTES)     \
+    F(str, agent, WIRE_PATH_MAX_BYTES)       \
+    F(u64, memory_bytes, 0)                  \
+    F(u32, cpus, 0)                          \
+    F(u32, boot_timeout_ms, 0)
+
+#define WIRE_TEMPLATE_MADE(F) F(u64, memory_bytes, 0)
 
 /* The machine runs, and its main command, where it has one. */
 #define WIRE_LAUNCHED(F) F(u32, shim_pid, 0) F(u32, machine_pid, 0)
@@ -409,6 +425,8 @@ enum wire_direction {
     M(msg_mount, wire_encode_mount, wire_decode_mount, 34, "MOUNT", TO_SHIM, WIRE_MOUNT)                                               \
     M(msg_unmount, wire_encode_unmount, wire_decode_unmount, 35, "UNMOUNT", TO_SHIM, WIRE_UNMOUNT)                                     \
     M(msg_mounted, wire_encode_mounted, wire_decode_mounted, 36, "MOUNTED", TO_CLIENT, WIRE_MOUNTED)                                   \
+    M(msg_template, wire_encode_template, wire_decode_template, 38, "TEMPLATE", TO_SHIM, WIRE_TEMPLATE)                                \
+    M(msg_template_made, wire_encode_template_made, wire_decode_template_made, 39, "TEMPLATE_MADE", TO_CLIENT, WIRE_TEMPLATE_MADE)     \
     M(msg_record, wire_encode_record, wire_decode_record, 30, "RECORD", ON_DISK, WIRE_RECORD)                                          \
     M(msg_health_result, wire_encode_health_result, wire_decode_health_result, 37, "HEALTH_RESULT", ON_DISK, WIRE_HEALTH_RESULT)       \
     M(msg_import, wire_encode_import, wire_decode_import, 40, "IMPORT", TO_WORKER, WIRE_IMPORT)                                        \

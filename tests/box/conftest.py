@@ -5,6 +5,7 @@ A fixture's end is part of its test: a process, or a file of a removed box, that
 """
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -33,9 +34,20 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 
+def remove_templates(session):
+    if not hasattr(session.config, 'workerinput'):  # of several processes the one that begins first and ends last
+        for user in (os.geteuid(), 'user'):
+            shutil.rmtree(nestbox.templates_of(user), ignore_errors=True)
+
+
 def pytest_sessionstart(session):
     if not session.config.option.collectonly and not nestbox.PROGRAM.exists():
         pytest.exit(f'there is no {nestbox.PROGRAM}: run make first', returncode=1)
+    remove_templates(session)
+
+
+def pytest_sessionfinish(session):
+    remove_templates(session)
 
 
 def pytest_runtest_setup(item):
@@ -120,7 +132,8 @@ def busybox_layer(module_homes):
 def user_home(homes, name='user'):
     """The program as an ordinary user without rights, whoever runs the tests."""
     folder = homes.folder / name
-    env = {'NESTBOX_HOME': str(folder / 'home'), 'NESTBOX_REGISTRIES': str(homes.registries)}
+    env = {'NESTBOX_HOME': str(folder / 'home'), 'NESTBOX_REGISTRIES': str(homes.registries),
+           'NESTBOX_TEMPLATES': nestbox.templates_of('user')}
     for variable in ('NESTBOX_GUEST_DIR', 'NESTBOX_QEMU'):
         if variable in os.environ:
             env[variable] = os.environ[variable]

@@ -57,6 +57,11 @@ def rounds(few, soaking):
     return soaking if SOAKING else few
 
 
+def templates_of(user):
+    """Where the homes of a user's tests have their templates: one boot for all of them. conftest.py begins with none."""
+    return f'/tmp/nestbox-test-templates-{user}'
+
+
 def wait_until(what, condition, timeout=PATIENCE_S):
     """Waits for condition() to give something true, and returns that."""
     deadline = time.monotonic() + timeout * SLOWNESS
@@ -106,7 +111,8 @@ class Nestbox:
         self.program = program
         self.prefix = [str(word) for word in prefix]
         self.env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        self.env |= {'HOME': str(self.home.parent), 'LANG': 'C.UTF-8', 'NESTBOX_HOME': str(self.home)} | (env or {})
+        self.env |= {'HOME': str(self.home.parent), 'LANG': 'C.UTF-8', 'NESTBOX_HOME': str(self.home),
+                     'NESTBOX_TEMPLATES': templates_of(os.geteuid())} | (env or {})
         self.history = collections.deque(maxlen=5)
 
     def argv(self, args):

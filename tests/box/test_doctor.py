@@ -4,10 +4,10 @@ import json
 import os
 import sqlite3
 
-NAMES = ['accelerator', 'qemu', 'guest kernel', 'user namespaces', 'jail', 'control groups', 'home', 'database', 'helper programs', 'disk space']
+NAMES = ['accelerator', 'qemu', 'guest kernel', 'user namespaces', 'jail', 'control groups', 'home', 'database', 'helper programs', 'templates', 'disk space']
 
-# Good or not as the host is.
-OF_THE_HOST = ('accelerator', 'user namespaces', 'control groups', 'disk space')
+# Good or not as the host is, and what other tests have made of the templates that all share.
+OF_THE_HOST = ('accelerator', 'user namespaces', 'control groups', 'templates', 'disk space')
 
 
 def checks(nestbox, code, **options):

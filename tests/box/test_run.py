@@ -158,7 +158,7 @@ def test_the_image_s_own_command_runs_without_one(nb):
 
 @pytest.mark.parametrize('options,named', [
     (['--nosuch'], '--nosuch'), (['-Z'], '-Z'), (['--memory', '1q'], '1q'), (['--memory', '1k'], '1k'), (['--cpus', '0'], "'0'"),
-    (['--cpus', '1.5'], '1.5'), (['--timeout', 'soon'], 'soon'), (['-v', '/a'], '--volume'), (['-p', '80:80'], '--publish'),
+    (['--cpus', '1.5555'], '1.5555'), (['--timeout', 'soon'], 'soon'), (['-v', '/a'], '--volume'), (['-p', '80:80'], '--publish'),
     (['--network', 'full'], 'full'), (['--privileged'], '--privileged'), (['--stop-signal', 'NOSUCH'], 'NOSUCH'),
     (['--label', '=x'], '=x'), (['-e', '=x'], '=x'), (['--env-file', '/no/such/file'], '/no/such/file'), (['-w', 'relative'], 'relative'),
 ])

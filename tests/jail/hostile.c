@@ -12,9 +12,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -80,7 +82,12 @@ static void opens_what_it_needs(void) {
     fd = open("/proc/self/fd/3", O_RDONLY);
     must(fd >= 0 && read(fd, bytes, 4) == 4 && lseek(3, 0, SEEK_CUR) == 0, "its own file anew");
     must_fail(write(fd, "x", 1), EBADF, "writing to it");
-    must_fail(open("/proc/self/fd/3", O_RDWR), EACCES, "its own file anew, for writing");
+    int writing = open("/proc/self/fd/3", O_RDWR);
+    must_fail(writing < 0 ? 0 : write(writing, "x", 1), EBADF, "its own file anew, for writing");
+    must_fail((long) (intptr_t) mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, writing, 0), EACCES,
+              "its own file anew, mapped for writing");
+    must_fail(fallocate(writing, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096), EBADF, "a hole in it");
+    must_fail(open("/proc/self/fd/3", O_RDWR | O_TRUNC), EACCES, "its own file anew, truncated");
     must_fail(ftruncate(fd, 0), EINVAL, "truncating it");
 }
 

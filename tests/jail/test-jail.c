@@ -112,6 +112,9 @@ static void what_is_installed_with_the_program_may_be_read(void **state) {
     expect("/opt/qemu/share/qemu/bios.bin", O_RDONLY, POLICY_READ);
     expect("/opt/qemu/bin/../share/qemu/bios.bin", O_RDONLY, POLICY_READ);
     expect("/opt/qemu/lib/libpixman.so", O_RDONLY, POLICY_READ);
+    expect("/opt/qemu/bin/qemu-system-x86_64", O_RDONLY, POLICY_READ);
+    expect("/opt/qemu/bin/qemu-system-x86_64", O_RDWR, POLICY_REFUSED);
+    expect("/opt/qemu/bin/qemu-img", O_RDONLY, POLICY_REFUSED);
     expect("/opt/qemu/share/qemu/bios.bin", O_RDWR, POLICY_REFUSED);
     expect("/opt/qemu/secrets", O_RDONLY, POLICY_REFUSED);
     expect("/opt/qemu/library", O_RDONLY, POLICY_REFUSED);

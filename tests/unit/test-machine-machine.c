@@ -89,7 +89,7 @@ static int start_with_kernel(bench *b, const char *kernel, nb_error *err) {
                          .console_fd = b->console,
                          .memory_bytes = (uint64_t) 256 << 20,
                          .cpus = 1};
-    machine_events events = {b, on_running, on_ended};
+    machine_events events = {.user = b, .on_running = on_running, .on_ended = on_ended};
     int listener;
     return machine_start(b->loop, NULL, &spec, &events, &b->machine, &b->link, &listener, err);
 }

@@ -91,10 +91,10 @@ static void a_bounded_disk_has_its_bounds_above_all_its_layers(void **state) {
                       .accelerator = "tcg",
                       .memory_bytes = MIB(512),
                       .cpus = 1,
-                      .io_bytes_per_second = MIB(4)};
+                      .is_disk_bounded = true};
     buf_init(&c, QEMU_COMMAND_MAX_BYTES);
     assert_int_equal(qemu_command(&c, &o, NULL), 0);
-    assert_non_null(strstr(value_of(&c, "-object", 0), "\"bps-total\":4194304,\"iops-total\":0"));
+    assert_non_null(strstr(value_of(&c, "-object", 0), "\"id\":\"disk-bounds\""));
     assert_non_null(strstr(value_of(&c, "-blockdev", 4), "\"driver\":\"throttle\""));
     assert_non_null(strstr(value_of(&c, "-device", 0), "drive=bounded-disk"));
 }

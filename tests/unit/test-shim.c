@@ -64,6 +64,13 @@ pid_t machine_pid(const machine *m) {
     return getpid();
 }
 
+uint64_t machine_disk_bytes(const machine *m) {
+    return 0;
+}
+
+void machine_bound_disk(machine *m) {
+}
+
 void machine_wake(machine *m) {
     m->wakes++;
 }

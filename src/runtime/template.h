@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * template.h - saved machines that boxes go on from, instead of booting: finding and making them
+ */
+#ifndef RUNTIME_TEMPLATE_H
+#define RUNTIME_TEMPLATE_H
+
+#include "runtime/runtime.h"
+
+/* What a machine is made of: all of it shapes a template. */
+typedef struct template_shape {
+    const char *qemu, *accelerator, *kernel, *modules, *agent;
+    uint64_t memory_bytes; /* of the container */
+    uint32_t cpus, boot_timeout_ms;
+} template_shape;
+
+/* The folder of a template for machines of that shape, which is made now where there is none: by this program, or by another one that is waited for.
+ *
+ * @shim  the program that makes it, open
+ * The caller's; NULL: there is none, and why is in the log: the machine boots then */
+char *template_prepare(nb_runtime *rt, int shim, const template_shape *shape);
+
+/* How many there are, and why the last one could not be made, "" where all could. */
+void template_look(const nb_runtime *rt, size_t *ret_count, char *ret_failure, size_t size);
+
+#endif
