@@ -24,3 +24,8 @@ void path_clean(char *clean, size_t used, const char *path) {
     }
     clean[used] = '\0';
 }
+
+bool path_is_within(const char *path, const char *folder) {
+    size_t length = strlen(folder);
+    return strncmp(path, folder, length) == 0 && (path[length] == '\0' || path[length] == '/');
+}

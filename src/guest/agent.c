@@ -223,8 +223,8 @@ static void tell_setup_failed(agent *a, int error, const char *message) {
     link_send(&a->link, wire_encode_setup_failed, (&(msg_setup_failed){.error = error, .message = wire_str(message)}));
 }
 
-/* random(4): adds the host's entropy and says that it counts. */
-/* What the kernel makes of random numbers from here on nobody else's does, who went on from the same saved machine. 0, or -1 with errno. */
+/* random(4): adds the host's entropy, says that it counts, and has it used: another box that went on from the same saved machine does not draw the same
+ * numbers. 0, or -1 with errno. */
 static int add_entropy(wire_bytes entropy) {
     struct {
         int entropy_count, buf_size;

@@ -37,6 +37,8 @@
 /* A guest that has taken QEMU over could ask for ever: so many refusals are worth a line. */
 #define REFUSALS_LOGGED_MAX 32u
 
+enum { KIND_FILE = 1, KIND_FOLDER = 2, KIND_DEVICE = 4 };
+
 struct broker {
     const log_sink *log;
     loop_fd watch;
@@ -62,31 +64,29 @@ static bool read_text(pid_t pid, uint64_t address, char *ret_text, size_t size) 
     return memchr(ret_text, '\0', (size_t) n) != NULL;
 }
 
-static int open_system_file(const char *path, int flags) {
-    struct open_how how = {.flags = (uint64_t) (O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (flags & O_DIRECTORY)),
-                           .resolve = RESOLVE_NO_MAGICLINKS};
-    CLEANUP(cleanup_fd) int fd = (int) syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+/* What was opened (-1 with errno: nothing was), if it is of a kind that @kinds has; taken over. */
+static int keep_if(int opened, unsigned kinds) {
+    CLEANUP(cleanup_fd) int fd = opened;
     struct stat status;
     if (fd < 0 || fstat(fd, &status) < 0)
         return -1;
-    /* Of the devices there are two in the list of what may be read. */
-    if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) {
+    unsigned kind = S_ISREG(status.st_mode) ? KIND_FILE : S_ISDIR(status.st_mode) ? KIND_FOLDER : S_ISCHR(status.st_mode) ? KIND_DEVICE : 0;
+    if (!(kind & kinds)) {
         errno = EACCES;
         return -1;
     }
     return take_fd(&fd);
 }
 
+static int open_system_file(const char *path, int flags) {
+    struct open_how how = {.flags = (uint64_t) (O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (flags & O_DIRECTORY)),
+                           .resolve = RESOLVE_NO_MAGICLINKS};
+    return keep_if((int) syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how)), KIND_FILE | KIND_FOLDER);
+}
+
 static int open_device(const char *path, int flags) {
-    CLEANUP(cleanup_fd) int fd = open(path, (flags & O_ACCMODE) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
-    struct stat status;
-    if (fd < 0 || fstat(fd, &status) < 0)
-        return -1;
-    if (!S_ISCHR(status.st_mode)) {
-        errno = EACCES;
-        return -1;
-    }
-    return fd_set_nonblock(fd, (flags & O_NONBLOCK) != 0) < 0 ? -1 : take_fd(&fd);
+    CLEANUP(cleanup_fd) int fd = keep_if(open(path, (flags & O_ACCMODE) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW), KIND_DEVICE);
+    return fd < 0 || fd_set_nonblock(fd, (flags & O_NONBLOCK) != 0) < 0 ? -1 : take_fd(&fd);
 }
 
 /* @rest  behind /proc/self/ */
@@ -96,15 +96,7 @@ static int open_of_asker(pid_t pid, const char *rest) {
         errno = ENOENT;
         return -1;
     }
-    CLEANUP(cleanup_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    struct stat status;
-    if (fd < 0 || fstat(fd, &status) < 0)
-        return -1;
-    if (!S_ISREG(status.st_mode)) {
-        errno = EACCES;
-        return -1;
-    }
-    return take_fd(&fd);
+    return keep_if(open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), KIND_FILE);
 }
 
 /* A descriptor for what is asked, or -1 with errno: what the asker is told. */

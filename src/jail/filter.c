@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <seccomp.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 /* Sent to the broker. */
@@ -137,10 +136,10 @@ static int add_all(scmp_filter_ctx filter, uint32_t action, const int *calls, si
 
 /* A thread may signal those of its own process alone: that is how QEMU's wake each other. */
 static int add_signals(scmp_filter_ctx filter) {
-    int result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_NE, (scmp_datum_t) getpid()));
-    if (result == 0)
-        result =
-            seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(rt_tgsigqueueinfo), 1, SCMP_A0(SCMP_CMP_NE, (scmp_datum_t) getpid()));
+    static const int calls[] = {SCMP_SYS(tgkill), SCMP_SYS(rt_tgsigqueueinfo)};
+    int result = 0;
+    for (size_t i = 0; i < ARRAY_LENGTH(calls) && result == 0; i++)
+        result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), calls[i], 1, SCMP_A0(SCMP_CMP_NE, (scmp_datum_t) getpid()));
     return result;
 }
 

@@ -2,8 +2,8 @@
  *
  * policy.c - which files a machine's process may have opened for it
  *
- * What QEMU 7.2 to 9 was seen to open at its start, and what their libraries do: nothing that is anybody's. Nothing is opened for writing but
- * two devices; all else that QEMU writes to was given to it open.
+ * What QEMU 7.2 was seen to open at its start, what its libraries do, and the like elsewhere: nothing that is anybody's. Nothing is opened for writing
+ * but a few devices; all else that QEMU writes to was given to it open.
  */
 #include "jail/policy.h"
 
@@ -42,8 +42,6 @@ static const char *const files[] = {
     "/proc/cpuinfo",
     "/proc/meminfo",
     "/proc/mounts",
-    "/dev/urandom",
-    "/dev/random",
     "/proc/sys/vm/overcommit_memory",
     "/sys/kernel/mm/transparent_hugepage/enabled",
     "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size",
@@ -53,10 +51,6 @@ static const char *const files[] = {
 static const char *const own_files[] = {"status", "stat", "maps", "auxv"};
 
 static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/kvm", "/dev/urandom", "/dev/random"};
-
-static bool is_below(const char *path, const char *folder, size_t length) {
-    return strncmp(path, folder, length) == 0 && (path[length] == '\0' || path[length] == '/');
-}
 
 static bool is_listed(const char *const *list, size_t count, const char *path) {
     for (size_t i = 0; i < count; i++) {
@@ -78,7 +72,7 @@ static bool is_installed_with(const char *program, const char *path) {
     if (strncmp(path, program, prefix) != 0)
         return false;
     for (size_t i = 0; i < ARRAY_LENGTH(beside); i++) {
-        if (is_below(path + prefix, beside[i], strlen(beside[i])))
+        if (path_is_within(path + prefix, beside[i]))
             return true;
     }
     return false;
@@ -86,7 +80,7 @@ static bool is_installed_with(const char *program, const char *path) {
 
 static bool is_of_the_system(const char *program, const char *path) {
     for (size_t i = 0; i < ARRAY_LENGTH(folders); i++) {
-        if (is_below(path, folders[i], strlen(folders[i])))
+        if (path_is_within(path, folders[i]))
             return true;
     }
     /* Itself: it may be a script, which its shell reads. */

@@ -27,7 +27,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SYSTEMD_RUNS "/run/systemd/system" /* sd_booted(3) */
 #define BUSCTL "/usr/bin/busctl"
 /* For the answer: a busy bus may take a while, and nobody waits for it. */
 #define ANSWER_TIMEOUT_MS 10000
@@ -197,7 +196,7 @@ void confine_begin(confinement *c, loop *l, const char *box_id) {
     loop_timer_init(l, &c->timer, on_timer, c);
     if (host_limits_wanted(&c->limits) == 0)
         placed(c);
-    else if (access(SYSTEMD_RUNS, F_OK) < 0)
+    else if (access(HOST_SYSTEMD_RUNS, F_OK) < 0)
         place_by_hand(c, NULL);
     else if (ask_systemd(c, &why) < 0)
         place_by_hand(c, why.message);

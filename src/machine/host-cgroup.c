@@ -169,6 +169,11 @@ static void standing_done(standing *s) {
     free(s->mounts);
 }
 
+bool host_cgroup_find_own(const char *controller, char *ret_path, bool *ret_is_v1) {
+    CLEANUP(standing_done) standing s;
+    return read_standing(getpid(), &s) && host_cgroup_find(s.membership, s.mounts, controller, ret_path, ret_is_v1);
+}
+
 /* ------------------------------------------------------------------------------------------------------ one group's files */
 
 static int write_interface(const char *group, const char *name, const char *text) {

@@ -13,6 +13,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* There where systemd runs, sd_booted(3): the tree is its own then. */
+#define HOST_SYSTEMD_RUNS "/run/systemd/system"
+
 #define HOST_CGROUP_PERIOD_US 100000u
 #define HOST_CGROUP_WHY_SIZE 512u
 /* One for each limit, where each has a hierarchy of its own. */
@@ -46,6 +49,9 @@ unsigned host_limits_wanted(const host_limits *limits);
  * @ret_is_v1   false: the unified hierarchy, which need not have that controller
  * false when it has none that could be reached. */
 bool host_cgroup_find(const char *membership, const char *mounts, const char *controller, char *ret_path, bool *ret_is_v1);
+
+/* The same of this process; false also where the two texts cannot be read. */
+bool host_cgroup_find_own(const char *controller, char *ret_path, bool *ret_is_v1);
 
 /* Makes groups called @name, below that of this process or (version 2 suffers no processes beside groups with limits) beside it, with as many
  * of @limits as can be had, and moves the process @pid there. Never fails: what could not be done is said in @ret. */

@@ -4,8 +4,8 @@
  *
  * Theory of operation
  *   Between fork and exec the child reports a failing step with its errno through a socket that closes on exec; end of file means that the
- *   program runs. What serves a filter of system calls comes the same way. PR_SET_PDEATHSIG follows the thread that forked and is set last; a parent that died before it was set is found by
- *   asking once more who the parent is.
+ *   program runs. What serves a filter of system calls comes the same way. PR_SET_PDEATHSIG follows the thread that forked and is set before
+ *   the filter; a parent that died before it was set is found by asking once more who the parent is.
  */
 #include "machine/launch.h"
 

@@ -565,7 +565,7 @@ static int build_command(buf *command, const machine_spec *spec, const log_sink 
     };
     if (!o.target)
         return nb_fail(err, NB_E_MACHINE, 0, "make a machine: this processor's architecture is not supported");
-    if (o.target->has_tsc)
+    if (o.target->has_tsc && o.mode != QEMU_RESTORED) /* takes milliseconds, and is for a kernel that boots */
         o.tsc_khz = tsc_host_khz();
     log_info(log,
              "machine: starting '%s': accelerator %s, memory %" PRIu64 " MiB, processors %" PRIu32 ", time stamp counter %" PRIu64 " kHz",

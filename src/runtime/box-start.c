@@ -31,7 +31,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -174,23 +173,6 @@ static int send_order(nb_runtime *rt, int socket, const box_record *box, const s
     return channel_send(socket, bytes, deadline_in(CONNECT_TIMEOUT_MS), err);
 }
 
-/* Starts the shim. Our end of its first connection. */
-static int run_shim(const start_parts *parts, int folder, nb_error *err) {
-    int ends[2];
-    CLEANUP(cleanup_fd) int owner = process_open(getpid());
-    if (owner < 0)
-        return nb_fail(err, NB_E_INTERNAL, errno, "open a pidfd of this process");
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
-        return nb_fail(err, NB_E_INTERNAL, errno, "make a socket pair");
-    pid_t pid = launch_program(parts->shim, "nestbox-shim", (const int[3]){ends[1], folder, owner}, 3, err);
-    (void) fd_close(ends[1]);
-    if (pid < 0) {
-        (void) fd_close(ends[0]);
-        return (int) pid;
-    }
-    return ends[0];
-}
-
 /* Reads the messages up to LAUNCHED: BEGUN comes before it on an attached connection.
  *
  * @ret_id  of the main command; "" without one attached */
@@ -225,7 +207,7 @@ static int start_fresh(nb_runtime *rt, int folder, const box_record *box, const 
     bool answered_by_shim = false;
     CLEANUP(cleanup_fd) int socket = -1;
     if (result == 0)
-        result = run_shim(&parts, folder, err);
+        result = launch_shim(parts.shim, "nestbox-shim", folder, err);
     if (result >= 0) {
         socket = result;
         answered_by_shim = true;

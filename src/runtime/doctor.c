@@ -191,19 +191,14 @@ static void check_systemd_groups(doctor *d) {
 }
 
 static void check_control_groups(doctor *d) {
-    CLEANUP(cleanup_free) char *membership = NULL;
-    CLEANUP(cleanup_free) char *mounts = NULL;
     char path[PATH_MAX];
     bool is_v1;
-    size_t length;
     nb_check *check;
-    if (access("/run/systemd/system", F_OK) == 0) {
+    if (access(HOST_SYSTEMD_RUNS, F_OK) == 0) {
         check_systemd_groups(d);
         return;
     }
-    if (file_read(AT_FDCWD, "/proc/self/cgroup", GROUPS_TEXT_MAX_BYTES, &membership, &length) < 0 ||
-        file_read(AT_FDCWD, "/proc/self/mountinfo", GROUPS_TEXT_MAX_BYTES, &mounts, &length) < 0 ||
-        !host_cgroup_find(membership, mounts, "cpu", path, &is_v1)) {
+    if (!host_cgroup_find_own("cpu", path, &is_v1)) {
         check = add(d, "control groups", NB_CHECK_WARNING, "none to be seen here");
         check->remedy = "mount them: mount -t cgroup2 none /sys/fs/cgroup";
     } else {

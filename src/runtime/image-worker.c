@@ -13,31 +13,15 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 /* The worker reports its progress several times a second; one that says nothing for this long hangs. */
 #define WORKER_SILENCE_MS 300000
 #define PROGRESS_TEXT_SIZE 256
 
-/* @ret_socket: its owner's end. */
-static int start(nb_runtime *rt, const embedded_program *program, const int *fds, size_t fd_count, int *ret_socket, nb_error *err) {
+/* Our end of its connection. */
+static int start(nb_runtime *rt, const embedded_program *program, const int *fds, size_t fd_count, nb_error *err) {
     CLEANUP(cleanup_fd) int copy = home_program(rt, program, NULL, err);
-    int ends[2], all[1 + IMAGE_WORKER_FDS_MAX];
-    if (copy < 0)
-        return copy;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-        return nb_fail(err, NB_E_INTERNAL, errno, "make a socket pair");
-    all[0] = ends[1];
-    for (size_t i = 0; i < fd_count; i++)
-        all[1 + i] = fds[i];
-    pid_t pid = launch_program(copy, program->name, all, 1 + fd_count, err);
-    (void) fd_close(ends[1]);
-    if (pid < 0) {
-        (void) fd_close(ends[0]);
-        return (int) pid;
-    }
-    *ret_socket = ends[0];
-    return 0;
+    return copy < 0 ? copy : launch_program(copy, program->name, fds, fd_count, err);
 }
 
 static void take_text(wire_bytes text, char into[PROGRESS_TEXT_SIZE]) {
@@ -62,9 +46,9 @@ static deadline patience(deadline until) {
 
 int image_worker_ask(nb_runtime *rt, const embedded_program *program, const int *fds, size_t fd_count, buf *bytes, const channel_work *feed,
                      deadline until, const uint8_t **ret_bytes, size_t *ret_length, nb_error *err) {
-    CLEANUP(cleanup_fd) int socket = -1;
     assert(fd_count <= IMAGE_WORKER_FDS_MAX);
-    int result = start(rt, program, fds, fd_count, &socket, err);
+    CLEANUP(cleanup_fd) int socket = start(rt, program, fds, fd_count, err);
+    int result = socket < 0 ? socket : 0;
     if (result == 0)
         result = channel_send(socket, bytes, patience(until), err);
     while (result == 0) {

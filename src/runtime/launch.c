@@ -8,6 +8,9 @@
  */
 #include "runtime/launch.h"
 
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/process.h"
 #include "runtime/aside.h"
 
 #include <assert.h>
@@ -17,6 +20,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -95,13 +99,35 @@ static void launch(void *user) {
         o->error = errno;
 }
 
-pid_t launch_program(int program, const char *name, const int *fds, size_t fd_count, nb_error *err) {
-    assert(fd_count <= LAUNCH_FDS_MAX);
+static int run(int program, const char *name, const int *fds, size_t fd_count, nb_error *err) {
     uint8_t *stack = mmap(NULL, ASIDE_STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (stack == MAP_FAILED)
         return nb_fail_oom(err);
     order o = {.program = program, .argv = {(char *) name, NULL}, .fds = fds, .fd_count = fd_count, .stack = stack};
     int error = aside_run(launch, &o) < 0 ? errno : o.error;
     (void) munmap(stack, ASIDE_STACK_BYTES);
-    return error ? nb_fail(err, NB_E_INTERNAL, error, "run '%s'", name) : o.pid;
+    return error ? nb_fail(err, NB_E_INTERNAL, error, "run '%s'", name) : 0;
+}
+
+int launch_program(int program, const char *name, const int *fds, size_t fd_count, nb_error *err) {
+    assert(fd_count <= LAUNCH_FDS_MAX);
+    int ends[2], all[1 + LAUNCH_FDS_MAX];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return nb_fail(err, NB_E_INTERNAL, errno, "make a socket pair");
+    CLEANUP(cleanup_fd) int ours = ends[0];
+    CLEANUP(cleanup_fd) int theirs = ends[1];
+    if (fd_set_nonblock(ours, true) < 0)
+        return nb_fail(err, NB_E_INTERNAL, errno, "make a socket pair");
+    all[0] = theirs;
+    for (size_t i = 0; i < fd_count; i++)
+        all[1 + i] = fds[i];
+    int result = run(program, name, all, 1 + fd_count, err);
+    return result < 0 ? result : take_fd(&ours);
+}
+
+int launch_shim(int program, const char *name, int folder, nb_error *err) {
+    CLEANUP(cleanup_fd) int owner = process_open(getpid());
+    if (owner < 0)
+        return nb_fail(err, NB_E_INTERNAL, errno, "open a pidfd of this process");
+    return launch_program(program, name, (const int[2]){folder, owner}, 2, err);
 }

@@ -26,11 +26,6 @@
 
 /* ---------------------------------------------------------------------------------------------------------- the target */
 
-static bool is_within(const char *path, const char *folder) {
-    size_t length = strlen(folder);
-    return strncmp(path, folder, length) == 0 && (path[length] == '\0' || path[length] == '/');
-}
-
 int mount_target_clean(const char *target, char **ret_clean, nb_error *err) {
     if (!target || target[0] != '/')
         return nb_fail(err, NB_E_INVALID, 0, "mount at '%s': the path in the box must be absolute", target ? target : "");
@@ -41,7 +36,8 @@ int mount_target_clean(const char *target, char **ret_clean, nb_error *err) {
     path_clean(clean + 1, 0, target);
     if (clean[1] == '\0')
         return nb_fail(err, NB_E_INVALID, 0, "mount at '%s': the box's root cannot be mounted over", target);
-    if (is_within(clean, "/proc") || is_within(clean, "/sys") || (is_within(clean, "/dev") && !is_within(clean, "/dev/shm")))
+    if (path_is_within(clean, "/proc") || path_is_within(clean, "/sys") ||
+        (path_is_within(clean, "/dev") && !path_is_within(clean, "/dev/shm")))
         return nb_fail(err, NB_E_INVALID, 0, "mount at '%s': /proc, /sys and /dev are the box's own, but for /dev/shm", target);
     if (strlen(clean) >= WIRE_PATH_MAX_BYTES)
         return nb_fail(err, NB_E_INVALID, 0, "mount at '%.64s...': the path is longer than %u bytes", target, WIRE_PATH_MAX_BYTES - 1);

@@ -14,13 +14,12 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/lock.h"
-#include "base/process.h"
 #include "machine/memory.h"
 #include "runtime/channel.h"
 #include "runtime/embedded.h"
 #include "runtime/launch.h"
 #include "wire/message.h"
-#include "wire/template-program.h"
+#include "wire/template.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -31,7 +30,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
@@ -42,7 +40,6 @@
 #define KEY_SIZE SHA256_DIGEST_STRING_LENGTH
 #define SHAPE_MAX_BYTES ((size_t) 64 << 10)
 #define BOOT_ID_SIZE 64
-#define HEADER_FILE "template"
 /* Beyond the boot itself: the save, and a loaded host. */
 #define MAKE_ALLOWANCE_MS 90000
 #define SEND_TIMEOUT_MS 10000
@@ -94,19 +91,6 @@ static bool make_key(const template_shape *shape, char *ret_key) {
 
 /* ------------------------------------------------------------------------------------------------------------------ making */
 
-/* Our end of the maker's connection. */
-static int run_maker(int shim, int folder, nb_error *err) {
-    int ends[2];
-    CLEANUP(cleanup_fd) int owner = process_open(getpid());
-    if (owner < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
-        return nb_fail(err, NB_E_INTERNAL, errno, "make a socket pair");
-    pid_t pid = launch_program(shim, WIRE_TEMPLATE_PROGRAM, (const int[3]){ends[1], folder, owner}, 3, err);
-    (void) fd_close(ends[1]);
-    if (pid < 0)
-        (void) fd_close(ends[0]);
-    return pid < 0 ? (int) pid : ends[0];
-}
-
 static int make_in(int shim, int folder, const template_shape *shape, nb_error *err) {
     CLEANUP(buf_done) buf bytes;
     const uint8_t *answer;
@@ -123,7 +107,7 @@ static int make_in(int shim, int folder, const template_shape *shape, nb_error *
         .boot_timeout_ms = shape->boot_timeout_ms,
     };
     buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
-    CLEANUP(cleanup_fd) int socket = run_maker(shim, folder, err);
+    CLEANUP(cleanup_fd) int socket = launch_shim(shim, WIRE_TEMPLATE_PROGRAM, folder, err);
     if (socket < 0)
         return socket;
     if (!wire_control(&bytes, wire_encode_template, &order))
@@ -182,9 +166,9 @@ static void sweep_old(int templates) {
     fd = -1; /* the stream's now */
     time_t now = time(NULL);
     for (struct dirent *entry; (entry = readdir(list));) {
-        char header[sizeof(entry->d_name) + sizeof("/" HEADER_FILE)];
+        char header[sizeof(entry->d_name) + sizeof("/" WIRE_TEMPLATE_HEADER_FILE)];
         struct stat status;
-        (void) snprintf(header, sizeof(header), "%s/" HEADER_FILE, entry->d_name);
+        (void) snprintf(header, sizeof(header), "%s/" WIRE_TEMPLATE_HEADER_FILE, entry->d_name);
         bool whole = fstatat(templates, header, &status, AT_SYMLINK_NOFOLLOW) == 0;
         if (entry->d_name[0] == '.' || (!whole && fstatat(templates, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0))
             continue;
@@ -196,8 +180,8 @@ static void sweep_old(int templates) {
 
 /* Whether it is there. It is used now: sweep_old() looks at that. */
 static bool use(int templates, const char *key) {
-    char path[KEY_SIZE + sizeof("/" HEADER_FILE)];
-    (void) snprintf(path, sizeof(path), "%s/" HEADER_FILE, key);
+    char path[KEY_SIZE + sizeof("/" WIRE_TEMPLATE_HEADER_FILE)];
+    (void) snprintf(path, sizeof(path), "%s/" WIRE_TEMPLATE_HEADER_FILE, key);
     return utimensat(templates, path, NULL, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
@@ -235,11 +219,11 @@ void template_look(const nb_runtime *rt, size_t *ret_count, char *ret_failure, s
     *ret_count = 0;
     ret_failure[0] = '\0';
     for (struct dirent *entry; list && (entry = readdir(list));) {
-        char header[sizeof(entry->d_name) + sizeof("/" HEADER_FILE)];
+        char header[sizeof(entry->d_name) + sizeof("/" WIRE_TEMPLATE_HEADER_FILE)];
         const char *suffix = strrchr(entry->d_name, '.');
         CLEANUP(cleanup_free) char *text = NULL;
         size_t length;
-        (void) snprintf(header, sizeof(header), "%s/" HEADER_FILE, entry->d_name);
+        (void) snprintf(header, sizeof(header), "%s/" WIRE_TEMPLATE_HEADER_FILE, entry->d_name);
         *ret_count += faccessat(dirfd(list), header, R_OK, 0) == 0;
         if (suffix && strcmp(suffix, ".failed") == 0 && has_failed_lately(dirfd(list), entry->d_name) &&
             file_read(dirfd(list), entry->d_name, NOTE_MAX_BYTES, &text, &length) == 0)

@@ -8,7 +8,7 @@
 #include "shim/client.h"
 #include "shim/shim.h"
 #include "shim/template.h"
-#include "wire/template-program.h"
+#include "wire/template.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -30,6 +30,7 @@
 #include "shim/template.h"
 #include "shim/volume.h"
 #include "wire/failure.h"
+#include "wire/template.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -183,6 +184,14 @@ static void let_go(shim *s) {
     s->lock = fd_close(s->lock);
 }
 
+/* What a machine that has ended had beside it. */
+static void forget_machine(shim *s) {
+    volumes_done(s);
+    broker_free(take_ptr(&s->broker));
+    limits_end(s);
+    s->console = fd_close(s->console);
+}
+
 /* Nothing of this run is left but its shim. */
 static void conclude(shim *s) {
     const msg_exited *main_exit = s->record.is.has_exit ? &s->main_exit : NULL;
@@ -198,11 +207,8 @@ static void conclude(shim *s) {
     loop_timer_stop(&s->kill_timer);
     care_ended(s);
     health_end(s);
-    volumes_done(s);
-    broker_free(take_ptr(&s->broker));
-    limits_end(s);
+    forget_machine(s);
     client_fail_stats(s);
-    s->console = fd_close(s->console);
     s->has_main = false;
     bool again = care_wants_restart(s, &delay_ms);
     if (again)
@@ -658,12 +664,9 @@ static void boot_instead(shim *s) {
     CLEANUP(cleanup_free) char *path = wire_str_copy(s->orders.launch.template_path);
     log_warning(&s->log, "template: %s: booting instead, once", s->failure_message);
     CLEANUP(cleanup_fd) int folder = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    (void) unlinkat(folder, TEMPLATE_HEADER_FILE, 0);
+    (void) unlinkat(folder, WIRE_TEMPLATE_HEADER_FILE, 0);
     event_tell(s, "template-refused", "message=", s->failure_message);
-    volumes_done(s);
-    broker_free(take_ptr(&s->broker));
-    limits_end(s);
-    s->console = fd_close(s->console);
+    forget_machine(s);
     s->template_refused = true;
     s->restored = false;
     s->failure = 0;

@@ -9,7 +9,7 @@
  *   The header is written last, and the files are then nobody's to write; the library moves the folder to its name. Whatever goes wrong before
  *   leaves a folder without a header, which is no template.
  */
-#include "shim/template-make.h"
+#include "shim/template.h"
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
@@ -19,7 +19,7 @@
 #include "link/link.h"
 #include "machine/machine.h"
 #include "machine/memory.h"
-#include "shim/template.h"
+#include "wire/template.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -74,7 +74,7 @@ static void on_timer(loop_timer *timer) {
         loop_quit(m->l);
     else if (!m->greeted)
         fail(m, "the guest did not answer in time");
-    else if (!m->saved && loop_timer_is_running(timer) == false) {
+    else if (!m->saved) {
         machine_save(m->machine);
         loop_timer_start(&m->timer, SAVE_TIMEOUT_MS);
         m->saved = true; /* begun: the next time that this timer is due, it was not done in time */
@@ -121,13 +121,13 @@ static const link_handlers agent_handlers = {
 static int write_header(const maker *m, nb_error *err) {
     uint8_t header[TEMPLATE_HEADER_BYTES] = TEMPLATE_MAGIC;
     struct stat status;
-    CLEANUP(cleanup_fd) int fd = openat(WIRE_SHIM_FOLDER_FD, TEMPLATE_HEADER_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
+    CLEANUP(cleanup_fd) int fd = openat(WIRE_SHIM_FOLDER_FD, WIRE_TEMPLATE_HEADER_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
     if (fd < 0 || fstat(m->state, &status) < 0)
-        return nb_fail(err, nb_code_of_errno(errno), errno, "write '%s'", TEMPLATE_HEADER_FILE);
+        return nb_fail(err, nb_code_of_errno(errno), errno, "write '%s'", WIRE_TEMPLATE_HEADER_FILE);
     store_le64(header + 8, m->memory_bytes);
     store_le64(header + 16, (uint64_t) status.st_size);
     if (fchmod(m->memory, 0400) < 0 || fchmod(m->state, 0400) < 0 || fd_write_all(fd, header, sizeof(header)) < 0)
-        return nb_fail(err, nb_code_of_errno(errno), errno, "write '%s'", TEMPLATE_HEADER_FILE);
+        return nb_fail(err, nb_code_of_errno(errno), errno, "write '%s'", WIRE_TEMPLATE_HEADER_FILE);
     (void) unlinkat(WIRE_SHIM_FOLDER_FD, CONSOLE_FILE, 0);
     return 0;
 }

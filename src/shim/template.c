@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "shim/template-make.h"
+#include "wire/template.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,10 +35,10 @@ static int open_file(int folder, const char *name, nb_error *err) {
 
 static int read_header(int folder, uint64_t *ret_memory_bytes, uint64_t *ret_state_bytes, nb_error *err) {
     uint8_t header[TEMPLATE_HEADER_BYTES];
-    CLEANUP(cleanup_fd) int fd = open_file(folder, TEMPLATE_HEADER_FILE, err);
+    CLEANUP(cleanup_fd) int fd = open_file(folder, WIRE_TEMPLATE_HEADER_FILE, err);
     if (fd < 0)
         return fd;
-    int result = check_file(fd, TEMPLATE_HEADER_FILE, sizeof(header), err);
+    int result = check_file(fd, WIRE_TEMPLATE_HEADER_FILE, sizeof(header), err);
     if (result < 0)
         return result;
     if (fd_read_full(fd, header, sizeof(header)) != (ssize_t) sizeof(header) || memcmp(header, TEMPLATE_MAGIC, 8) != 0)

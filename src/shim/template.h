@@ -14,7 +14,11 @@
 
 #define TEMPLATE_MEMORY_FILE "memory"
 #define TEMPLATE_STATE_FILE "state"
-#define TEMPLATE_HEADER_FILE "template"
+
+/* The header begins with this, of which the last two are the form's version. Then little-endian: bytes of memory, bytes of state, 8 bytes of
+ * nothing yet. */
+#define TEMPLATE_MAGIC "NBTEMP01"
+#define TEMPLATE_HEADER_BYTES 32u
 
 typedef struct template_files {
     int memory_fd, state_fd; /* open read-only; -1: none */

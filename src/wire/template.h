@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * template.h - what the library and a shim's program call the parts of a template
+ */
+#ifndef WIRE_TEMPLATE_H
+#define WIRE_TEMPLATE_H
+
+/* The name that a shim's program is started by to make one. */
+#define WIRE_TEMPLATE_PROGRAM "nestbox-template"
+
+/* Written last: a folder without it is no template. */
+#define WIRE_TEMPLATE_HEADER_FILE "template"
+
+#endif
