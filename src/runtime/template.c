@@ -156,6 +156,18 @@ static char *templates_path(const nb_runtime *rt) {
     return asprintf(&path, "%s/" HOME_TEMPLATES, rt->home) < 0 ? NULL : path;
 }
 
+/* Whether a name is one that templates are given, whole or half made: a key, and ".PID.new" behind it. The folder may be any of the user's, and hold
+ * what else he likes. */
+static bool is_of_a_template(const char *name) {
+    static const char made[] = ".new";
+    size_t digits = strspn(name, "0123456789abcdef"), length = strlen(name);
+    if (digits != KEY_SIZE - 1 || length == digits)
+        return length == KEY_SIZE - 1 && digits == length;
+    const char *pid = name + digits + 1;
+    size_t pid_digits = name[digits] == '.' ? strspn(pid, "0123456789") : 0;
+    return pid_digits > 0 && strcmp(pid + pid_digits, made) == 0;
+}
+
 /* A template that was used last so long ago, or somebody's half-made one, is in the way: another kernel, QEMU or start of the host makes it useless. A
  * machine that goes on from it has it open, and does not notice. */
 static void sweep_old(int templates) {
@@ -170,7 +182,7 @@ static void sweep_old(int templates) {
         struct stat status;
         (void) snprintf(header, sizeof(header), "%s/" WIRE_TEMPLATE_HEADER_FILE, entry->d_name);
         bool whole = fstatat(templates, header, &status, AT_SYMLINK_NOFOLLOW) == 0;
-        if (entry->d_name[0] == '.' || (!whole && fstatat(templates, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0))
+        if (!is_of_a_template(entry->d_name) || (!whole && fstatat(templates, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0))
             continue;
         if (now - status.st_mtime > (whole ? UNUSED_FOR_S : HALF_MADE_FOR_S))
             (void) file_remove_tree(templates, entry->d_name);

@@ -176,6 +176,27 @@ def test_without_templates_every_machine_boots(homes):
     assert not is_restored(nb.running_box()) and not (nb.home / 'templates').exists()
 
 
+def test_what_is_no_template_is_never_removed(homes, files):
+    """The folder is the user's choice: his own files lie in it, older than anything."""
+    folder = files / 'chosen'
+    folder.mkdir()
+    key = 'a' * 64
+    kept = ['letter.txt', 'photos', '.hidden', key[:-1], key + '0', key.upper(), key + '.tar', key + '.new', key + '.x.new', key + '.1.new.bak', 'b' * 64 + 'z']
+    swept = [key, key + '.123.new', 'c' * 64]
+    for name in kept + swept:
+        (folder / name).mkdir()
+        (folder / name / 'inside').write_text('mine')
+    (folder / ('c' * 64) / 'template').write_text('long ago')
+    (folder / 'file').write_text('mine')
+    for path in [*folder.rglob('*'), *folder.iterdir()]:
+        os.utime(path, (1, 1))
+    nb = homes.make(env={'NESTBOX_TEMPLATES': str(folder)})
+    assert is_restored(nb.running_box())
+    left = {path.name for path in folder.iterdir()}
+    assert {*kept, 'file'} <= left and not left & set(swept)
+    assert all((folder / name / 'inside').read_text() == 'mine' for name in kept)
+
+
 def test_what_others_may_write_to_is_no_place_for_templates(homes, files):
     files.chmod(0o777)
     nb = homes.make(env={'NESTBOX_TEMPLATES': str(files)})
