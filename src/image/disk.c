@@ -11,7 +11,7 @@
  *   however the source cut the bytes.
  *
  *   Small files lie side by side: blocks wait in a second buffer for those that come behind them, so that a hundred thousand files are not as many
- *   writes; and a thread writes what has waited, one buffer after the other, while the next files are read (write-behind.h). Nothing reads the disk
+ *   writes; and a thread writes what has waited, one buffer after the other, while the next files are read (background.h). Nothing reads the disk
  *   before disk_finish().
  */
 #include "image/disk.h"
@@ -19,8 +19,8 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/size.h"
+#include "image/background.h"
 #include "image/limits.h"
-#include "image/write-behind.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -56,23 +56,32 @@ struct disk {
     uint8_t gather[GATHER_BYTES];
 
     /* Blocks that lie side by side, and are to be written in one. */
-    write_behind *writer;
+    background *writer;
     uint64_t waiting_at; /* where, in bytes */
     size_t waiting_bytes;
     uint8_t *waiting; /* the writer's */
 };
 
+/* The kernel begins to write to the disk at once: waiting for all of it at the end would take as long again. */
+static int write_at(void *user, const uint8_t *bytes, size_t length, uint64_t offset) {
+    const disk *d = user;
+    if (fd_pwrite_all(d->fd, bytes, length, offset) < 0)
+        return errno;
+    (void) sync_file_range(d->fd, (off_t) offset, (off_t) length, SYNC_FILE_RANGE_WRITE);
+    return 0;
+}
+
 disk *disk_new(int fd, uint64_t max_bytes) {
     disk *d = calloc(1, sizeof(*d));
     if (!d)
         return NULL;
-    d->writer = write_behind_new(fd, GATHER_BYTES);
+    d->fd = fd;
+    d->writer = background_new(write_at, d, GATHER_BYTES);
     if (!d->writer) {
         free(d);
         return NULL;
     }
-    d->waiting = write_behind_buffer(d->writer);
-    d->fd = fd;
+    d->waiting = background_buffer(d->writer);
     d->max_bytes = max_bytes;
     d->end = disk_group_overhead(0);
     return d;
@@ -83,7 +92,7 @@ void disk_free(disk *d) {
         return;
     for (size_t i = 0; i < RUN_ORDERS; i++)
         free(d->released[i].runs);
-    write_behind_free(d->writer);
+    background_free(d->writer);
     free(d);
 }
 
@@ -232,31 +241,32 @@ static int fail_write(int error, nb_error *err) {
 
 /* Hands over what waits; an error may be that of what was handed over before. */
 static int write_waiting(disk *d, nb_error *err) {
-    int error = d->waiting_bytes > 0 ? write_behind_give(d->writer, d->waiting_bytes, d->waiting_at) : 0;
-    d->waiting = write_behind_buffer(d->writer);
+    int error = d->waiting_bytes > 0 ? background_give(d->writer, d->waiting_bytes, d->waiting_at) : 0;
+    d->waiting = background_buffer(d->writer);
     d->waiting_bytes = 0;
     return error ? fail_write(error, err) : 0;
 }
 
 int disk_finish(disk *d, nb_error *err) {
-    int result = write_waiting(d, err), error = write_behind_finish(d->writer);
+    int result = write_waiting(d, err), error = background_finish(d->writer);
     if (result == 0 && error)
         result = fail_write(error, err);
     return result < 0 ? result : clear_released(d, err);
 }
 
-/* Writes whole blocks, or has them wait for what comes behind them. */
-static int write_blocks(disk *d, uint32_t first, const void *bytes, size_t length, nb_error *err) {
+int disk_write(disk *d, uint32_t first, const void *bytes, size_t length, nb_error *err) {
     uint64_t offset = (uint64_t) first * DISK_BLOCK_BYTES;
-    assert(length % DISK_BLOCK_BYTES == 0 && length <= GATHER_BYTES);
-    if (offset != d->waiting_at + d->waiting_bytes || length > GATHER_BYTES - d->waiting_bytes) {
+    size_t padded = (size_t) align_up(length, DISK_BLOCK_BYTES);
+    assert(padded <= GATHER_BYTES);
+    if (offset != d->waiting_at + d->waiting_bytes || padded > GATHER_BYTES - d->waiting_bytes) {
         int result = write_waiting(d, err);
         if (result < 0)
             return result;
         d->waiting_at = offset;
     }
     memcpy(d->waiting + d->waiting_bytes, bytes, length);
-    d->waiting_bytes += length;
+    memset(d->waiting + d->waiting_bytes + length, 0, padded - length);
+    d->waiting_bytes += padded;
     return 0;
 }
 
@@ -281,41 +291,22 @@ static int map_add(disk_map *map, disk_extent extent, nb_error *err) {
     return 0;
 }
 
-/* Writes whole blocks from @logical on. */
-static int append_blocks(disk *d, disk_map *map, uint32_t logical, const uint8_t *bytes, uint32_t blocks, nb_error *err) {
-    while (blocks > 0) {
-        uint32_t first, count;
-        int r = disk_allocate(d, blocks, &first, &count, err);
-        if (r < 0)
-            return r;
-        r = map_add(map, (disk_extent){logical, first, count}, err);
-        if (r < 0)
-            return r;
-        r = write_blocks(d, first, bytes, (size_t) count * DISK_BLOCK_BYTES, err);
-        if (r < 0)
-            return r;
-        bytes += (size_t) count * DISK_BLOCK_BYTES;
-        logical += count;
-        blocks -= count;
-    }
-    return 0;
-}
-
 int disk_append(disk *d, disk_map *map, uint32_t logical, const void *bytes, size_t length, nb_error *err) {
     const uint8_t *at = bytes;
     while (length > 0) {
-        uint8_t *gather = d->gather;
+        uint32_t first, count;
         size_t now = length < GATHER_BYTES ? length : GATHER_BYTES;
-        size_t padded = (size_t) align_up(now, DISK_BLOCK_BYTES);
-        memcpy(gather, at, now);
-        memset(gather + now, 0, padded - now);
-        uint32_t blocks = (uint32_t) (padded / DISK_BLOCK_BYTES);
-        int r = append_blocks(d, map, logical, gather, blocks, err);
+        int r = disk_allocate(d, (uint32_t) (align_up(now, DISK_BLOCK_BYTES) / DISK_BLOCK_BYTES), &first, &count, err);
+        if (r < 0 || (r = map_add(map, (disk_extent){logical, first, count}, err)) < 0)
+            return r;
+        if (now > (size_t) count * DISK_BLOCK_BYTES)
+            now = (size_t) count * DISK_BLOCK_BYTES;
+        r = disk_write(d, first, at, now, err);
         if (r < 0)
             return r;
         at += now;
         length -= now;
-        logical += blocks;
+        logical += count;
     }
     return 0;
 }
@@ -328,12 +319,8 @@ void disk_file_begin(disk *d, disk_map *map) {
 }
 
 static int flush(disk *d, nb_error *err) {
-    if (d->gathered == 0)
-        return 0;
-    size_t padded = (size_t) align_up(d->gathered, DISK_BLOCK_BYTES);
-    memset(d->gather + d->gathered, 0, padded - d->gathered);
-    int r = append_blocks(d, d->map, (uint32_t) (d->gather_at / DISK_BLOCK_BYTES), d->gather, (uint32_t) (padded / DISK_BLOCK_BYTES), err);
-    d->gather_at += padded;
+    int r = disk_append(d, d->map, (uint32_t) (d->gather_at / DISK_BLOCK_BYTES), d->gather, d->gathered, err);
+    d->gather_at += align_up(d->gathered, DISK_BLOCK_BYTES);
     d->gathered = 0;
     return r;
 }

@@ -61,6 +61,10 @@ uint64_t disk_used(const disk *d);
  * is read, and before somebody else writes to it. 0 or -NB_E_STORAGE. */
 int disk_finish(disk *d, nb_error *err);
 
+/* Writes @length bytes, at most 1 MiB, padded with zeros, to blocks from @first on that are taken already or belong to ext4. What lies side by side
+ * is best written in order. 0 or -NB_E_STORAGE, which may be an earlier write's. */
+int disk_write(disk *d, uint32_t first, const void *bytes, size_t length, nb_error *err);
+
 /* Takes blocks for @length bytes, writes them, padded with zeros, and appends them to @map from @logical on. */
 int disk_append(disk *d, disk_map *map, uint32_t logical, const void *bytes, size_t length, nb_error *err);
 

@@ -10,7 +10,7 @@
  *     - every inode gets its number, in the order of a walk through the tree;
  *     - folders, long link targets and extent trees are written as data, with checksums of our own;
  *     - the smallest size that holds it all is chosen, and libext2fs makes an empty file system of it over what is there;
- *     - the blocks are marked as taken, and inodes, attributes, resize inode and journal are written by libext2fs.
+ *     - the blocks are marked as taken, the tables of inodes written, and then attributes, resize inode and journal by libext2fs.
  *
  *   Unused inode tables are never written, for a fresh file reads as zeros: groups say so (INODE_ZEROED), or the kernel would fill
  *   the box's overlay with zeros in the background. flex_bg is switched on afterwards: it allows tables to lie anywhere, and the kernel
@@ -26,6 +26,7 @@
 #include "base/fd.h"
 #include "base/size.h"
 #include "image/ext4-blocks.h"
+#include "image/ext4-inode.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -39,6 +40,7 @@
 #include <unistd.h>
 
 #define FIRST_INODE 11u
+#define INODES_PER_BLOCK (DISK_BLOCK_BYTES / DISK_INODE_BYTES)
 /* A box may ask for a disk of 64 MiB: sizes go up by as much. Half a group. */
 #define SIZE_STEP_BLOCKS ((uint32_t) (MIB(64) / DISK_BLOCK_BYTES))
 /* Large enough for the kernel's transactions while it grows a disk by many groups, small enough for a disk of 64 MiB: 8 MiB. */
@@ -50,10 +52,6 @@
 #define LOG_GROUPS_PER_FLEX 4
 /* The content of one folder while it is written: two full levels of hash tree. */
 #define FOLDER_MAX_BYTES ((size_t) 1100 << 20)
-/* Linux's number of names beyond which a folder's link count is 1, for "many" (dir_nlink). */
-#define FOLDER_LINKS_MAX 65000u
-#define SECTORS_PER_BLOCK (DISK_BLOCK_BYTES / 512u)
-#define FAST_TARGET_BYTES EXT4_INODE_MAP_BYTES /* shorter ones stand in the inode */
 
 typedef struct ext4_writer {
     tree *tree;
@@ -135,7 +133,7 @@ static int write_blocks(ext4_writer *w, const tree_node *node, nb_error *err) {
         r = write_folder(w, node, seed, err);
     else if (S_ISLNK(inode->mode)) {
         inode->size = strlen(inode->target);
-        if (inode->size >= FAST_TARGET_BYTES)
+        if (inode->size >= EXT4_FAST_TARGET_BYTES)
             r = disk_append(w->disk, &inode->map, 0, inode->target, (size_t) inode->size, err);
     }
     if (r < 0 || inode->map.count <= EXT4_INLINE_EXTENTS)
@@ -251,60 +249,11 @@ static void mark_all(ext4_writer *w) {
     }
 }
 
-/* Time stamps have 34 bits of seconds: the lower 32, signed, and how often 2^32 has to be added. What is beyond is cut to the ends, as the
- * kernel does with utimensat(2). */
-static void split_time(int64_t seconds, uint32_t nanoseconds, uint32_t *ret_low, uint32_t *ret_extra) {
-    const int64_t min = INT32_MIN, max = ((int64_t) 3 << 32) + INT32_MAX;
-    seconds = seconds < min ? min : seconds > max ? max : seconds;
-    *ret_low = (uint32_t) seconds;
-    *ret_extra = nanoseconds << 2 | (uint32_t) ((seconds - (int32_t) (uint32_t) seconds) >> 32 & 3);
-}
-
-static void fill_place(const tree_inode *inode, struct ext2_inode_large *raw) {
-    uint8_t *place = (uint8_t *) raw->i_block;
-    if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) {
-        /* The old form for small numbers, the new one for the rest, as the kernel writes them. */
-        if (inode->major < 256 && inode->minor < 256)
-            raw->i_block[0] = inode->major << 8 | inode->minor;
-        else
-            raw->i_block[1] = (inode->minor & 0xff) | inode->major << 8 | (inode->minor & ~0xffu) << 12;
-    } else if (S_ISLNK(inode->mode) && inode->size < FAST_TARGET_BYTES)
-        memcpy(place, inode->target, (size_t) inode->size);
-    else if (S_ISREG(inode->mode) || S_ISDIR(inode->mode) || S_ISLNK(inode->mode)) {
-        raw->i_flags |= EXT4_EXTENTS_FL;
-        if (inode->index_root)
-            memcpy(place, inode->index_root, EXT4_INODE_MAP_BYTES);
-        else
-            (void) ext4_extents_write(NULL, &inode->map, 0, NULL, place, NULL); /* four or fewer: cannot fail */
-    }
-}
-
-static void fill_inode(const tree_inode *inode, struct ext2_inode_large *raw) {
-    uint64_t sectors = (disk_map_blocks(&inode->map) + disk_map_blocks(&inode->index)) * SECTORS_PER_BLOCK;
-    bool folder = S_ISDIR(inode->mode);
-    uint32_t links = folder ? 2 + inode->folders : inode->references;
-    raw->i_mode = (uint16_t) inode->mode;
-    raw->i_uid = (uint16_t) inode->uid;
-    raw->osd2.linux2.l_i_uid_high = (uint16_t) (inode->uid >> 16);
-    raw->i_gid = (uint16_t) inode->gid;
-    raw->osd2.linux2.l_i_gid_high = (uint16_t) (inode->gid >> 16);
-    raw->i_size = (uint32_t) inode->size;
-    raw->i_size_high = (uint32_t) (inode->size >> 32);
-    raw->i_links_count = (uint16_t) (folder && links >= FOLDER_LINKS_MAX ? 1 : links);
-    raw->i_blocks = (uint32_t) sectors;
-    raw->osd2.linux2.l_i_blocks_hi = (uint16_t) (sectors >> 32);
-    raw->i_extra_isize = sizeof(*raw) - EXT2_GOOD_OLD_INODE_SIZE;
-    split_time(inode->mtime_s, inode->mtime_ns, &raw->i_mtime, &raw->i_mtime_extra);
-    raw->i_atime = raw->i_ctime = raw->i_crtime = raw->i_mtime;
-    raw->i_atime_extra = raw->i_ctime_extra = raw->i_crtime_extra = raw->i_mtime_extra;
-    if (folder && inode->size > DISK_BLOCK_BYTES)
-        raw->i_flags |= EXT2_INDEX_FL;
-    fill_place(inode, raw);
-}
-
 static int write_xattrs(ext4_writer *w, const tree_node *node, nb_error *err) {
     struct ext2_xattr_handle *handle;
     const char *failed = NULL;
+    if (!node->inode->xattrs)
+        return 0;
     errcode_t error = ext2fs_xattrs_open(w->fs, node->inode->number, &handle);
     if (error)
         return ext4_fail(error, "write extended attributes", err);
@@ -323,23 +272,37 @@ static int write_xattrs(ext4_writer *w, const tree_node *node, nb_error *err) {
     return error ? ext4_fail(error, "write extended attributes", err) : 0;
 }
 
-static int write_inode(ext4_writer *w, const tree_node *node, nb_error *err) {
+/* Writes the tables in whole blocks, in order. libext2fs would read each block before it changes it, and all that there is to read are holes. */
+static int write_inode_tables(ext4_writer *w, nb_error *err) {
     union {
-        struct ext2_inode_large large;
-        struct ext2_inode small;
-        uint8_t bytes[DISK_INODE_BYTES];
-    } raw = {.bytes = {0}};
-    fill_inode(node->inode, &raw.large);
-    errcode_t error = ext2fs_write_inode_full(w->fs, node->inode->number, &raw.small, sizeof(raw));
-    if (error)
-        return ext4_fail(error, "write an inode", err);
-    return node->inode->xattrs ? write_xattrs(w, node, err) : 0;
+        struct ext2_inode_large inode;
+        uint8_t place[DISK_INODE_BYTES];
+    } block[INODES_PER_BLOCK] = {0};
+    uint32_t last = FIRST_INODE - 1 + w->node_count;
+    for (uint32_t number = EXT2_ROOT_INO; number <= last; number++) {
+        struct ext2_inode_large *raw = &block[(number - 1) % INODES_PER_BLOCK].inode;
+        const tree_node *node = number == EXT2_ROOT_INO ? w->tree->root : number < FIRST_INODE ? NULL : w->nodes[number - FIRST_INODE];
+        if (node) {
+            ext4_inode_fill(node->inode, raw);
+            errcode_t error = ext2fs_inode_csum_set(w->fs, number, raw);
+            if (error)
+                return ext4_fail(error, "sum up an inode", err);
+        }
+        if (number % INODES_PER_BLOCK != 0 && number != last)
+            continue;
+        uint32_t table = (uint32_t) ext2fs_inode_table_loc(w->fs, (number - 1) / DISK_GROUP_INODES);
+        int r = disk_write(w->disk, table + (number - 1) % DISK_GROUP_INODES / INODES_PER_BLOCK, block, sizeof(block), err);
+        if (r < 0)
+            return r;
+        memset(block, 0, sizeof(block));
+    }
+    return 0;
 }
 
-static int write_all_inodes(ext4_writer *w, nb_error *err) {
-    int r = write_inode(w, w->tree->root, err);
+static int write_all_xattrs(ext4_writer *w, nb_error *err) {
+    int r = write_xattrs(w, w->tree->root, err);
     for (uint32_t i = 0; i < w->node_count && r == 0; i++)
-        r = write_inode(w, w->nodes[i], err);
+        r = write_xattrs(w, w->nodes[i], err);
     return r;
 }
 
@@ -370,18 +333,18 @@ int ext4_write(tree *t, disk *d, const ext4_identity *identity, uint64_t *ret_di
     CLEANUP(ext4_writer_done) ext4_writer w = {.tree = t, .disk = d, .identity = identity};
     assert(identity->time_s > 0); /* libext2fs takes 0 for "now" */
     int r;
-    if ((r = number_all(&w, err)) < 0 || (r = write_all_blocks(&w, err)) < 0 || (r = disk_finish(d, err)) < 0)
+    if ((r = number_all(&w, err)) < 0 || (r = write_all_blocks(&w, err)) < 0)
         return r;
     uint64_t blocks = base_disk_blocks(&w);
     if (blocks * DISK_BLOCK_BYTES > IMAGE_DISK_GROW_MAX_BYTES)
         return nb_fail(err, NB_E_EXHAUSTED, 0, "write the file system: the disk would be larger than 1 TiB");
-    /* libext2fs reads inode tables before it writes to them. */
     if (ftruncate(disk_fd(d), (off_t) (blocks * DISK_BLOCK_BYTES)) < 0)
         return nb_fail(err, nb_code_of_errno(errno), errno, "set the size of the base disk");
     if ((r = make_file_system(&w, blocks, err)) < 0)
         return r;
     mark_all(&w);
-    if ((r = write_all_inodes(&w, err)) < 0 || (r = finish(&w, err)) < 0)
+    if ((r = write_inode_tables(&w, err)) < 0 || (r = disk_finish(d, err)) < 0 || (r = write_all_xattrs(&w, err)) < 0 ||
+        (r = finish(&w, err)) < 0)
         return r;
     *ret_disk_bytes = blocks * DISK_BLOCK_BYTES;
     *ret_content_bytes = disk_used(d) * DISK_BLOCK_BYTES;

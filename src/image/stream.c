@@ -5,6 +5,8 @@
  * Theory of operation
  *   packed bytes -> digest -> libarchive's filters, told that what they give is raw -> digest -> whoever reads the tar archive
  *
+ *   The digest of the unpacked bytes, which are many times as many, is made in a thread of its own while the archive is read.
+ *
  *   libarchive finds the compression by itself and calls back for packed bytes. An error in that callback is kept and returned in place of
  *   what libarchive makes of it. The end of the archive is not the end of the blob: the rest is read for the digests' sake.
  */
@@ -12,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "image/hash-behind.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -98,7 +101,8 @@ struct layer_stream {
     const image_limits *limits;
     uint64_t before; /* unpacked bytes of other layers */
     struct archive *archive;
-    hasher *packed_hasher, *unpacked_hasher;
+    hasher *packed_hasher;
+    hash_behind *unpacked_hasher;
     bool empty; /* nothing at all was unpacked */
     uint64_t packed_bytes, unpacked_bytes;
     int failure; /* of the callback; then failed says more */
@@ -112,7 +116,7 @@ void layer_stream_free(layer_stream *s) {
     if (s->archive)
         (void) archive_read_free(s->archive);
     hasher_free(s->packed_hasher);
-    hasher_free(s->unpacked_hasher);
+    hash_behind_free(s->unpacked_hasher);
     free(s);
 }
 
@@ -186,7 +190,7 @@ int layer_stream_new(const blob *b, const blob_promise *promise, const image_wat
     else
         (void) snprintf(s->item, sizeof(s->item), "%s", what);
     s->packed_hasher = hasher_new(promised_algorithm(promise));
-    s->unpacked_hasher = hasher_new(DIGEST_SHA256);
+    s->unpacked_hasher = hash_behind_new(DIGEST_SHA256);
     if (!s->packed_hasher || !s->unpacked_hasher)
         return nb_fail_oom(err);
     int r = open_archive(s, err);
@@ -216,7 +220,7 @@ int layer_stream_read(void *stream, void *into, size_t size, size_t *ret_length,
     la_ssize_t length = s->empty ? 0 : archive_read_data(s->archive, into, size);
     if (length < 0)
         return unpack_failed(s, err);
-    hasher_add(s->unpacked_hasher, into, (size_t) length);
+    hash_behind_add(s->unpacked_hasher, into, (size_t) length);
     s->unpacked_bytes += (uint64_t) length;
     *ret_length = (size_t) length;
     return check_growth(s, err);
@@ -244,7 +248,7 @@ int layer_stream_finish(layer_stream *s, digest *ret_unpacked, nb_error *err) {
     r = check_promise(s->promise, s->packed_bytes, &packed, err);
     if (r < 0)
         return r;
-    hasher_finish(s->unpacked_hasher, ret_unpacked);
+    hash_behind_finish(s->unpacked_hasher, ret_unpacked);
     if (s->watch->progress)
         s->watch->progress(s->watch->user, "unpacked", s->item, s->packed_bytes, s->packed_bytes);
     return 0;

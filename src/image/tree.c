@@ -135,16 +135,24 @@ static tree_node *any_child(const tree_node *folder) {
     return folder->children ? *(tree_node **) folder->children : NULL;
 }
 
-static void node_remove(tree *t, tree_node *node, disk *d) {
+static void node_remove(tree *t, tree_node *node) {
     tree_node *child;
     while ((child = any_child(node)))
-        node_remove(t, child, d);
+        node_remove(t, child);
     if (node->parent) {
         (void) tdelete(node, &node->parent->children, compare_names);
         node->parent->child_count--;
     }
-    tree_inode_release(node->inode, d);
+    tree_inode_release(node->inode, t->disk);
     t->node_count--;
+    free(node);
+}
+
+/* Of a tree that goes as a whole: its search trees are not balanced again, and its blocks stay taken. */
+static void free_node(void *user) {
+    tree_node *node = user;
+    tdestroy(node->children, free_node);
+    tree_inode_release(node->inode, NULL);
     free(node);
 }
 
@@ -152,7 +160,7 @@ void tree_free(tree *t) {
     if (!t)
         return;
     if (t->root)
-        node_remove(t, t->root, NULL);
+        free_node(t->root);
     free(t);
 }
 
@@ -311,7 +319,7 @@ int tree_put(tree *t, const tree_place *place, tree_inode *inode, nb_error *err)
         return 0;
     }
     if (old)
-        node_remove(t, old, t->disk);
+        node_remove(t, old);
     int r = 0;
     if (t->node_count > t->max_nodes) /* the root is a node, but no name */
         r = tree_is_full(t, place->name, err);
@@ -350,7 +358,7 @@ tree_node **tree_children(const tree_node *folder) {
 static int hide_lower(tree *t, tree_node *node, nb_error *err) {
     int r = tree_node_is_folder(node) ? tree_whiteout_below(t, node, err) : 0;
     if (r == 0 && node->layer < t->layer && node->child_count == 0)
-        node_remove(t, node, t->disk);
+        node_remove(t, node);
     return r;
 }
 

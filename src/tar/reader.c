@@ -147,15 +147,20 @@ static bool is_zero(const uint8_t *block) {
     return memcmp(block, zeros, TAR_BLOCK_BYTES) == 0;
 }
 
-/* Old archivers added the bytes as signed numbers. */
+/* The checksum's own field counts as spaces. Old archivers added the bytes as signed numbers: 256 less for each of the upper half. */
 static bool checksum_is_right(const uint8_t *block) {
-    int64_t expected, with_sign = 0, without = 0;
-    for (size_t i = 0; i < TAR_BLOCK_BYTES; i++) {
-        bool own = i >= TAR_CHECKSUM_AT && i < TAR_CHECKSUM_AT + TAR_SHORT_FIELD;
-        with_sign += own ? ' ' : (int8_t) block[i];
-        without += own ? ' ' : block[i];
+    uint32_t sum = 0, upper = 0;
+    for (size_t i = 0; i < TAR_BLOCK_BYTES; i++) { /* without a condition, so that it becomes vector code */
+        sum += block[i];
+        upper += block[i] >> 7;
     }
-    return tar_parse_field(block + TAR_CHECKSUM_AT, TAR_SHORT_FIELD, &expected) && (expected == without || expected == with_sign);
+    for (size_t i = TAR_CHECKSUM_AT; i < TAR_CHECKSUM_AT + TAR_SHORT_FIELD; i++) {
+        sum += (uint32_t) ' ' - block[i];
+        upper -= block[i] >> 7;
+    }
+    int64_t expected;
+    return tar_parse_field(block + TAR_CHECKSUM_AT, TAR_SHORT_FIELD, &expected) &&
+           (expected == sum || expected == (int64_t) sum - 256 * (int64_t) upper);
 }
 
 /* Reads the data of an extended header into a block of its own, with a NUL after it. */

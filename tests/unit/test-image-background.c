@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * test-image-write-behind.c - what is given is written in order, and a write that fails is told
+ * test-image-background.c - what is given is worked on in order, and work that fails is told
  */
+#include "base/fd.h"
 #include "fail.h"
-#include "image/write-behind.h"
+#include "image/background.h"
 #include "test-folder.h"
 
 #include <errno.h>
@@ -21,29 +22,33 @@
 typedef struct bench {
     test_folder folder;
     int fd;
-    write_behind *w;
+    background *w;
 } bench;
+
+static int write_at(void *fd, const uint8_t *bytes, size_t length, uint64_t offset) {
+    return fd_pwrite_all(*(int *) fd, bytes, length, offset) < 0 ? errno : 0;
+}
 
 static int set_up(void **state) {
     static bench b;
     b = (bench){.folder = test_folder_make()};
     b.fd = openat(b.folder.fd, "file", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    b.w = write_behind_new(b.fd, BUFFER_BYTES);
+    b.w = background_new(write_at, &b.fd, BUFFER_BYTES);
     *state = &b;
     return b.w ? 0 : -1;
 }
 
 static int tear_down(void **state) {
     bench *b = *state;
-    write_behind_free(b->w);
+    background_free(b->w);
     (void) close(b->fd);
     test_folder_remove(&b->folder);
     return 0;
 }
 
 static int give(bench *b, char byte, size_t length, uint64_t offset) {
-    memset(write_behind_buffer(b->w), byte, length);
-    return write_behind_give(b->w, length, offset);
+    memset(background_buffer(b->w), byte, length);
+    return background_give(b->w, length, offset);
 }
 
 static void what_is_given_later_lies_over_what_was_before(void **state) {
@@ -53,7 +58,7 @@ static void what_is_given_later_lies_over_what_was_before(void **state) {
         for (char c = 'a'; c <= 'z'; c++)
             assert_int_equal(give(b, c, BUFFER_BYTES - (size_t) (c - 'a'), 0), 0);
     }
-    assert_int_equal(write_behind_finish(b->w), 0);
+    assert_int_equal(background_finish(b->w), 0);
     assert_int_equal(pread(b->fd, found, sizeof(found), 0), sizeof(found));
     for (size_t i = 0; i < sizeof(found); i++) {
         size_t behind = BUFFER_BYTES - i; /* the last that reached so far */
@@ -72,7 +77,7 @@ static void a_write_that_fails_is_told_and_is_the_last(void **state) {
     assert_int_equal(give(b, 'a', BUFFER_BYTES, 0), 0);
     int told = give(b, 'b', BUFFER_BYTES, BUFFER_BYTES);
     int last = told ? told : give(b, 'c', 10, 0);
-    int finished = write_behind_finish(b->w);
+    int finished = background_finish(b->w);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     assert_int_equal(last, EFBIG);
     assert_int_equal(finished, EFBIG);
@@ -84,11 +89,11 @@ static void a_write_that_fails_is_told_and_is_the_last(void **state) {
 static void it_can_be_left_in_the_middle(void **state) {
     bench *b = *state;
     for (unsigned i = 0; i < 100; i++) {
-        write_behind *w = write_behind_new(b->fd, BUFFER_BYTES);
+        background *w = background_new(write_at, &b->fd, BUFFER_BYTES);
         assert_non_null(w);
-        memset(write_behind_buffer(w), 'x', BUFFER_BYTES);
-        assert_int_equal(write_behind_give(w, BUFFER_BYTES, 0), 0);
-        write_behind_free(w);
+        memset(background_buffer(w), 'x', BUFFER_BYTES);
+        assert_int_equal(background_give(w, BUFFER_BYTES, 0), 0);
+        background_free(w);
     }
 }
 
@@ -97,10 +102,10 @@ static void memory_may_run_out(void **state) {
     bool failed = true;
     for (unsigned n = 0; failed; n++) {
         fail_alloc_at(n);
-        write_behind *w = write_behind_new(b->fd, BUFFER_BYTES);
+        background *w = background_new(write_at, &b->fd, BUFFER_BYTES);
         failed = fail_alloc_fired();
         assert_true(failed == !w);
-        write_behind_free(w);
+        background_free(w);
     }
 }
 
