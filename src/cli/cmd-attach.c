@@ -9,11 +9,12 @@
 
 struct attach_args {
     bool no_stdin;
+    const char *detach_keys;
 };
 
 static const opt attach_opts[] = {
     OPT_FLAG('\0', "no-stdin", struct attach_args, no_stdin, "do not feed its stdin"),
-    OPT_UNSUPPORTED('\0', "detach-keys", "KEYS"),
+    DETACH_KEYS_OPTION(struct attach_args),
     OPT_END,
 };
 
@@ -22,7 +23,10 @@ static int attach_run(cli *c, void *command_args, int argc, char **argv) {
     CLEANUP(cleanup_box) nb_box *box = NULL;
     CLEANUP(cleanup_box_info) nb_box_info *info = NULL;
     CLEANUP(cleanup_exec) nb_exec *main = NULL;
+    detach_keys keys;
     nb_error err = {0};
+    if (detach_keys_parse(args->detach_keys, &keys, &err) < 0)
+        return cli_usage(c, "%s", err.message);
     int r = cli_open(c, &err);
     if (r == 0)
         r = nb_box_open(c->runtime, argv[0], &box, &err);
@@ -36,7 +40,7 @@ static int attach_run(cli *c, void *command_args, int argc, char **argv) {
     bool feeds = info->open_stdin && !args->no_stdin;
     if (info->tty && feeds && session_check_terminal(&err) < 0)
         return cli_usage(c, "%s", err.message);
-    const session_options options = {.feed_stdin = feeds, .tty = info->tty, .may_detach = feeds && info->tty};
+    const session_options options = {.feed_stdin = feeds, .tty = info->tty, .detach = &keys};
     session_result result = {SESSION_EXITED, STATUS_OK};
     r = nb_exec_open(box, NULL, NB_EXEC_STREAMS, &main, &err);
     if (r == 0)

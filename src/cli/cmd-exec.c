@@ -16,7 +16,7 @@
 struct exec_args {
     bool detach, interactive, tty;
     opt_list environment, environment_files;
-    const char *working_directory, *user;
+    const char *working_directory, *user, *detach_keys;
     int64_t timeout_ms;
 };
 
@@ -29,6 +29,7 @@ static const opt exec_opts[] = {
     OPT_STRING('w', "workdir", struct exec_args, working_directory, "DIR", NULL, "working directory (default: the box's)"),
     OPT_STRING('u', "user", struct exec_args, user, "USER[:GROUP]", NULL, "user of the command (default: the box's)"),
     OPT_DURATION('\0', "timeout", struct exec_args, timeout_ms, 1, INT64_MAX, NULL, "then TERM, 2 s later KILL, and status 124"),
+    DETACH_KEYS_OPTION(struct exec_args),
     OPT_END,
 };
 
@@ -61,7 +62,10 @@ static int exec_run(cli *c, void *command_args, int argc, char **argv) {
     const struct exec_args *args = command_args;
     CLEANUP(cleanup_box) nb_box *box = NULL;
     CLEANUP(cleanup_exec) nb_exec *exec = NULL;
+    detach_keys keys;
     nb_error err = {0};
+    if (detach_keys_parse(args->detach_keys, &keys, &err) < 0)
+        return cli_usage(c, "%s", err.message);
     if (args->tty && !args->detach && session_check_terminal(&err) < 0)
         return cli_usage(c, "%s", err.message);
     int r = cli_open(c, &err);
@@ -73,7 +77,7 @@ static int exec_run(cli *c, void *command_args, int argc, char **argv) {
         return cli_fail(c, &err);
     if (args->detach)
         return printf("%s\n", nb_exec_id(exec)) < 0 ? STATUS_NESTBOX : STATUS_OK;
-    const session_options options = {.feed_stdin = args->interactive, .tty = args->tty, .may_detach = args->interactive && args->tty};
+    const session_options options = {.feed_stdin = args->interactive, .tty = args->tty, .detach = &keys};
     session_result result = {SESSION_EXITED, STATUS_OK};
     r = session_run(exec, &options, &result, &err);
     if (r == 0 && result.end == SESSION_DETACHED)

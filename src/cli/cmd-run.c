@@ -14,12 +14,14 @@
 struct run_args {
     box_arguments box;
     bool detach, timing;
+    const char *detach_keys;
 };
 
 static const opt run_opts[] = {
     OPT_FLAG('d', "detach", struct run_args, detach, "print the box's id and leave it running"),
     BOX_OPTIONS(struct run_args),
     OPT_FLAG('\0', "timing", struct run_args, timing, "tell on stderr how long each step of the start took"),
+    DETACH_KEYS_OPTION(struct run_args),
     OPT_END,
 };
 
@@ -62,9 +64,8 @@ static int run_detached(cli *c, const struct run_args *args, nb_box *box, nb_err
     return 0;
 }
 
-static int run_attached(const struct run_args *args, nb_box *box, session_result *ret_result, nb_error *err) {
-    const session_options options = {
-        .feed_stdin = args->box.interactive, .tty = args->box.tty, .may_detach = args->box.interactive && args->box.tty};
+static int run_attached(const struct run_args *args, const detach_keys *keys, nb_box *box, session_result *ret_result, nb_error *err) {
+    const session_options options = {.feed_stdin = args->box.interactive, .tty = args->box.tty, .detach = keys};
     nb_timing timing = {0};
     int r = attach_main(box, &options, args->timing ? &timing : NULL, ret_result, err);
     if (r == 0 && args->timing)
@@ -75,8 +76,10 @@ static int run_attached(const struct run_args *args, nb_box *box, session_result
 static int run_run(cli *c, void *command_args, int argc, char **argv) {
     const struct run_args *args = command_args;
     CLEANUP(cleanup_box) nb_box *box = NULL;
+    detach_keys keys;
     nb_error err = {0};
-    if (box_check(&args->box, &err) < 0 || (args->box.tty && !args->detach && session_check_terminal(&err) < 0))
+    if (detach_keys_parse(args->detach_keys, &keys, &err) < 0 || box_check(&args->box, &err) < 0 ||
+        (args->box.tty && !args->detach && session_check_terminal(&err) < 0))
         return cli_usage(c, "%s", err.message);
     signals_note();
     int r = cli_open(c, &err);
@@ -89,7 +92,7 @@ static int run_run(cli *c, void *command_args, int argc, char **argv) {
         return remove_box(c, box, STATUS_SIGNAL + interrupted);
 
     session_result result = {SESSION_EXITED, STATUS_OK};
-    r = args->detach ? run_detached(c, args, box, &err) : run_attached(args, box, &result, &err);
+    r = args->detach ? run_detached(c, args, box, &err) : run_attached(args, &keys, box, &result, &err);
     int status = r < 0 ? cli_fail(c, &err) : result.status;
     bool runs_on = r == 0 && (args->detach || result.end == SESSION_DETACHED);
     return args->box.remove && !runs_on ? remove_box(c, box, status) : status;

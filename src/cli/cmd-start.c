@@ -9,11 +9,13 @@
 
 struct start_args {
     bool attach, interactive;
+    const char *detach_keys;
 };
 
 static const opt start_opts[] = {
     OPT_FLAG('a', "attach", struct start_args, attach, "stay attached to the command until it ends"),
     OPT_FLAG('i', "interactive", struct start_args, interactive, "and feed its stdin, if the box was made with -i; implies -a"),
+    DETACH_KEYS_OPTION(struct start_args),
     OPT_END,
 };
 
@@ -28,7 +30,10 @@ static int start_one(cli *c, const char *name, void *args, nb_error *err) {
 static int start_attached(cli *c, const struct start_args *args, const char *name) {
     CLEANUP(cleanup_box) nb_box *box = NULL;
     CLEANUP(cleanup_box_info) nb_box_info *info = NULL;
+    detach_keys keys;
     nb_error err = {0};
+    if (detach_keys_parse(args->detach_keys, &keys, &err) < 0)
+        return cli_usage(c, "%s", err.message);
     int r = nb_box_open(c->runtime, name, &box, &err);
     if (r == 0)
         r = nb_box_inspect(box, &info, &err);
@@ -37,7 +42,7 @@ static int start_attached(cli *c, const struct start_args *args, const char *nam
     if (info->tty && args->interactive && session_check_terminal(&err) < 0)
         return cli_usage(c, "%s", err.message);
     bool feeds = args->interactive && info->open_stdin;
-    const session_options options = {.feed_stdin = feeds, .tty = info->tty, .may_detach = feeds && info->tty};
+    const session_options options = {.feed_stdin = feeds, .tty = info->tty, .detach = &keys};
     session_result result = {SESSION_EXITED, STATUS_OK};
     signals_note();
     r = attach_main(box, &options, NULL, &result, &err);

@@ -67,7 +67,7 @@ typedef struct session {
     unsigned interrupts; /* SIGINTs so far */
 
     input_state input;
-    uint8_t input_bytes[STDIN_PIECE_SIZE + 1]; /* + 1: a Ctrl-P that was held back */
+    uint8_t input_bytes[STDIN_PIECE_SIZE + DETACH_KEYS_MAX]; /* and what was held back */
     size_t input_start, input_end;
 
     output outputs[2]; /* stdout, stderr */
@@ -188,7 +188,7 @@ static int on_input_readable(session *s, nb_error *err) {
     s->input_start = s->input_end = 0;
     if (n <= 0) {
         s->input = INPUT_AT_END;
-    } else if (s->options->may_detach) {
+    } else if (s->filter.keys) {
         s->input_end = detach_filter_feed(&s->filter, typed, (size_t) n, s->input_bytes, &detached);
     } else {
         memcpy(s->input_bytes, typed, (size_t) n);
@@ -327,6 +327,8 @@ int session_run(nb_exec *exec, const session_options *options, session_result *r
     s.outputs[0] = (output){.stream = NB_EVENT_STDOUT, .fd = STDOUT_FILENO, .own_pipe = open_own_pipe(STDOUT_FILENO)};
     s.outputs[1] = (output){.stream = NB_EVENT_STDERR, .fd = STDERR_FILENO, .own_pipe = open_own_pipe(STDERR_FILENO)};
     s.input = options->feed_stdin ? INPUT_OPEN : INPUT_FINISHED;
+    if (options->tty && options->feed_stdin && options->detach->count > 0)
+        s.filter.keys = options->detach;
     int r = signals_take(&s.signals, err);
     if (r == 0)
         r = run_with_signals(&s, err);

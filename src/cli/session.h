@@ -8,12 +8,14 @@
 #ifndef CLI_SESSION_H
 #define CLI_SESSION_H
 
+#include "cli/detach-keys.h"
+
 #include <nestbox/nestbox.h>
 
 typedef struct session_options {
-    bool feed_stdin; /* read stdin for the process; otherwise it is never touched */
-    bool tty;        /* the process has a terminal: raw mode while stdin is fed, and the window's size is passed on */
-    bool may_detach; /* Ctrl-P Ctrl-Q leaves the process running; needs tty and feed_stdin */
+    bool feed_stdin;           /* read stdin for the process; otherwise it is never touched */
+    bool tty;                  /* the process has a terminal: raw mode while stdin is fed, and the window's size is passed on */
+    const detach_keys *detach; /* leave the process running, where it has a terminal and stdin is fed; borrowed */
 } session_options;
 
 typedef enum session_end {

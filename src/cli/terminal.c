@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * terminal.c - the caller's terminal: raw while a command in a box has it, and the keys that detach from it
+ * terminal.c - the caller's terminal: raw while a command in a box has it
  */
 #include "cli/terminal.h"
 
 #include <sys/ioctl.h>
-
-#define CTRL_P 0x10
-#define CTRL_Q 0x11
 
 int terminal_make_raw(int fd, terminal *ret_terminal) {
     terminal t = {.fd = fd, .is_raw = true};
@@ -34,21 +31,4 @@ bool terminal_size(int fd, uint16_t *ret_columns, uint16_t *ret_rows) {
     *ret_columns = size.ws_col;
     *ret_rows = size.ws_row;
     return true;
-}
-
-size_t detach_filter_feed(detach_filter *f, const uint8_t *bytes, size_t length, uint8_t *to, bool *ret_detached) {
-    size_t out = 0;
-    *ret_detached = false;
-    for (size_t i = 0; i < length; i++) {
-        if (f->half && bytes[i] == CTRL_Q) {
-            *ret_detached = true;
-            return out;
-        }
-        if (f->half)
-            to[out++] = CTRL_P;
-        f->half = bytes[i] == CTRL_P;
-        if (!f->half)
-            to[out++] = bytes[i];
-    }
-    return out;
 }

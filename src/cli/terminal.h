@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * terminal.h - the caller's terminal: raw while a command in a box has it, and the keys that detach from it
+ * terminal.h - the caller's terminal: raw while a command in a box has it
  */
 #ifndef CLI_TERMINAL_H
 #define CLI_TERMINAL_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <termios.h>
 
@@ -24,15 +23,5 @@ void terminal_restore(terminal *t);
 
 /* Its size; false where @fd is no terminal or has none. */
 bool terminal_size(int fd, uint16_t *ret_columns, uint16_t *ret_rows);
-
-/* Looks for Ctrl-P Ctrl-Q in what is typed. A Ctrl-P is held back until the next byte says what it was. */
-typedef struct detach_filter {
-    bool half; /* Ctrl-P was the last byte, and is still owed */
-} detach_filter;
-
-/* Copies what is to be passed on to @to, which has room for @length + 1 bytes, and returns how many that are.
- *
- * @ret_detached  the keys were there; what came after them is dropped */
-size_t detach_filter_feed(detach_filter *f, const uint8_t *bytes, size_t length, uint8_t *to, bool *ret_detached);
 
 #endif

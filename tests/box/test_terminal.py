@@ -159,6 +159,22 @@ def test_ctrl_p_ctrl_q_detaches_and_leaves_the_command_running(box):
     assert box.sh('kill -9 $(cat /tmp/detached)').code == 0
 
 
+def test_the_keys_that_detach_are_chosen(nb):
+    script = 'stty raw -echo; echo ready; head -c 3 | od -An -c; sleep 1000'
+    with Terminal(nb, 'run', '-i', '-t', '--name', 'b', '--detach-keys', 'ctrl-@,d', 'busybox', 'sh', '-c', script) as terminal:
+        terminal.expect(b'ready')
+        terminal.type(b'\x10\x11\0')
+        terminal.type(b'x')  # the last key was none of them after all: now it comes, and is the third byte
+        terminal.expect(b'020 021  \\0')
+        terminal.type(b'\0d')
+        assert terminal.end() == 0
+    assert nb.json('inspect', 'b')[0]['state'] == 'running'
+    for command in (['run', 'busybox'], ['exec', 'b', 'true'], ['attach', 'b'], ['start', '-a', 'b']):
+        refused = nb.run(command[0], '--detach-keys', 'ctrl-p,qq', *command[1:])
+        assert refused.code in (2, 125)
+        assert "'qq' is no key" in refused.err
+
+
 def test_s20_a_client_that_is_killed_hangs_up(box):
     with on_terminal(box, 'sh', '-c', 'sleep 1000 & echo $! >/tmp/child; echo $$ >/tmp/shell; echo ready; wait; :') as terminal:
         terminal.expect(b'ready\r\n')

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * test-cli-help.c - --help comes from the option table; command names; detach keys
+ * test-cli-help.c - --help comes from the option table; command names
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,6 @@
 #include <cmocka.h>
 
 #include "cli/help.h"
-#include "cli/terminal.h"
 
 struct sample_args {
     bool all;
@@ -81,40 +80,10 @@ static void overview_lists_the_commands(void **state) {
     free(text);
 }
 
-static void feed(detach_filter *f, const char *typed, const char *passed, bool detached) {
-    uint8_t to[16];
-    bool is_detached;
-    size_t length = detach_filter_feed(f, (const uint8_t *) typed, strlen(typed), to, &is_detached);
-    assert_int_equal(length, strlen(passed));
-    assert_memory_equal(to, passed, length);
-    assert_int_equal(is_detached, detached);
-}
-
-static void detach_keys_are_found_across_reads(void **state) {
-    detach_filter f = {0};
-    feed(&f, "a\x10", "a", false);
-    feed(&f, "b",
-         "\x10"
-         "b",
-         false);
-    feed(&f, "\x10", "", false);
-    feed(&f, "\x10", "\x10", false);
-    feed(&f, "\x11zzz", "", true);
-}
-
-static void detach_keys_alone_are_passed_on(void **state) {
-    detach_filter f = {0};
-    feed(&f, "\x11\x11", "\x11\x11", false);
-    feed(&f, "x\x10y\x11", "x\x10y\x11", false);
-    feed(&f, "go\x10\x11more", "go", true);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(command_help_is_the_table),
         cmocka_unit_test(overview_lists_the_commands),
-        cmocka_unit_test(detach_keys_are_found_across_reads),
-        cmocka_unit_test(detach_keys_alone_are_passed_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
