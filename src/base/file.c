@@ -120,18 +120,20 @@ int file_remove_tree(int folder, const char *name) {
     return remove_tree(folder, name, 0);
 }
 
+/* What copy_file_range(2) says where the two files are not of a kind that it copies. */
+static bool means_by_hand(int error) {
+    return error == EXDEV || error == EINVAL || error == EOPNOTSUPP || error == ENOSYS || error == EBADF;
+}
+
 int file_copy(int from, int to) {
     for (;;) {
         ssize_t n = copy_file_range(from, NULL, to, NULL, (size_t) 1 << 30, 0);
         if (n == 0)
             return 0;
-        if (n < 0) {
-            if (errno == EINTR)
-                continue;
-            if (errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS || errno == EBADF)
-                break;
+        if (n < 0 && means_by_hand(errno))
+            break;
+        if (n < 0 && errno != EINTR)
             return -1;
-        }
     }
     char block[64 * 1024];
     for (;;) {
@@ -141,4 +143,43 @@ int file_copy(int from, int to) {
         if (fd_write_all(to, block, (size_t) n) < 0)
             return -1;
     }
+}
+
+static int copy_piece(int from, int to, off_t at, off_t end) {
+    char block[64 * 1024];
+    while (at < end) {
+        off_t target = at;
+        ssize_t n = copy_file_range(from, &at, to, &target, (size_t) (end - at), 0);
+        if (n == 0 || (n < 0 && means_by_hand(errno)))
+            break; /* 0: not for a file that has bytes here */
+        if (n < 0 && errno != EINTR)
+            return -1;
+    }
+    while (at < end) {
+        ssize_t n = pread(from, block, (size_t) (end - at) < sizeof(block) ? (size_t) (end - at) : sizeof(block), at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return (int) n; /* it has become shorter */
+        if (fd_pwrite_all(to, block, (size_t) n, (uint64_t) at) < 0)
+            return -1;
+        at += n;
+    }
+    return 0;
+}
+
+int file_copy_sparse(int from, int to) {
+    struct stat status;
+    if (fstat(from, &status) < 0 || ftruncate(to, status.st_size) < 0)
+        return -1;
+    for (off_t at = 0; at < status.st_size;) {
+        off_t data = lseek(from, at, SEEK_DATA);
+        if (data < 0)
+            return errno == ENXIO ? 0 : -1; /* a hole to the end */
+        off_t hole = lseek(from, data, SEEK_HOLE);
+        if (hole < 0 || copy_piece(from, to, data, hole) < 0)
+            return -1;
+        at = hole;
+    }
+    return 0;
 }

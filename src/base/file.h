@@ -29,4 +29,7 @@ int file_remove_tree(int folder, const char *name);
  * 0, or -1 with errno. */
 int file_copy(int from, int to);
 
+/* Copies all of a regular file to the beginning of an empty one, and leaves out its holes. 0, or -1 with errno. */
+int file_copy_sparse(int from, int to);
+
 #endif

@@ -4,7 +4,8 @@
  *
  * Theory of operation
  *   One thread, one loop, nothing that blocks once the box is set up. SETUP gives the machine its identity, mounts the disk and has the
- *   zygote build the container; execs follow (exec.c). SHUTDOWN, or the end of the link or the zygote, kills what is left,
+ *   zygote build the container; execs follow (exec.c). A machine that is to be saved for many boxes does all that for none of them yet, and each
+ *   gives it its name, its limits and its randomness by a SETUP of its own. SHUTDOWN, or the end of the link or the zygote, kills what is left,
  *   lets the zygote go, and leaves unmounting to a helper process, because whatever touches the box's file system may hang.
  *
  *   A zygote that dies unasked leaves its children to us, as PID 1. What it had said is read to the end, spawns that it had not answered
@@ -117,10 +118,12 @@ static void handle_zygote(agent *a, const uint8_t *bytes, size_t length) {
     } m;
     switch (wire_message_id(bytes, length)) {
     case id_of_msg_built:
+        if (a->prepared) /* no box that goes on from here is to write for it */
+            sync();
+        else if (a->places.is_machine)
+            loop_timer_start(&a->balloon_timer, BALLOON_DELAY_MS);
         if (wire_decode_built(bytes, length, &m.built) == 0)
             link_send(&a->link, wire_encode_setup_done, (&(msg_setup_done){.container_pid = m.built.pid}));
-        if (a->places.is_machine)
-            loop_timer_start(&a->balloon_timer, BALLOON_DELAY_MS);
         break;
     case id_of_msg_build_failed:
         if (wire_decode_build_failed(bytes, length, &m.build_failed) == 0)
@@ -263,7 +266,9 @@ static int handle_setup(agent *a, const uint8_t *bytes, size_t length) {
     msg_setup setup;
     if (a->set_up || wire_decode_setup(bytes, length, &setup) < 0)
         return -NB_E_PROTOCOL;
-    a->set_up = true;
+    bool was_prepared = a->prepared;
+    a->prepared = !was_prepared && setup.setup_flags & WIRE_SETUP_PREPARE;
+    a->set_up = !a->prepared;
     if (a->places.is_machine) {
         if (add_entropy(setup.entropy) < 0) {
             tell_setup_failed(a, errno, "seed the random numbers anew");
@@ -274,7 +279,7 @@ static int handle_setup(agent *a, const uint8_t *bytes, size_t length) {
         (void) clock_settime(CLOCK_REALTIME, &now);
     }
     char message[256];
-    if (a->places.disk && disk_mount(a->places.disk, a->places.rootfs, setup.disk_bytes, message, sizeof(message)) < 0)
+    if (!was_prepared && a->places.disk && disk_mount(a->places.disk, a->places.rootfs, setup.disk_bytes, message, sizeof(message)) < 0)
         tell_setup_failed(a, errno, message);
     else if (a->places.cgroup && cgroup_box_make(&a->cgroup, a->places.cgroup, setup.memory_bytes, setup.pids_max, setup.cpu_quota_us) < 0)
         tell_setup_failed(a, errno, "make the box's control group");

@@ -39,7 +39,8 @@ typedef struct agent {
     volume *volumes;
     loop_timer retry_timer; /* a stream could not be watched for want of memory */
     loop_timer balloon_timer;
-    bool set_up; /* SETUP was answered */
+    bool prepared; /* SETUP was answered, and one more is expected: WIRE_SETUP_PREPARE */
+    bool set_up;   /* no other SETUP is taken */
     bool shutting_down;
     bool zygote_lost; /* it died unasked: its children are ours now, and how they end is still told */
     pid_t unmounter;  /* the helper that takes the disk off, while shutting down */

@@ -45,8 +45,8 @@ static int write_file(int folder, const char *name, const char *text) {
 
 static int write_limit(int folder, const char *name, uint64_t limit) {
     char text[32];
-    if (limit == 0)
-        return 0;
+    if (limit == 0) /* where there is no such file there has been no limit */
+        return write_file(folder, name, "max") < 0 && errno != ENOENT ? -1 : 0;
     (void) snprintf(text, sizeof(text), "%" PRIu64, limit);
     return write_file(folder, name, text);
 }
@@ -76,7 +76,6 @@ static int open_folder(int parent, const char *name) {
 
 int cgroup_box_make(cgroup_box *box, const char *parent, uint64_t memory_bytes, uint32_t pids_max, uint32_t cpu_quota_us) {
     char quota[32];
-    *box = (cgroup_box){.fd = -1};
     CLEANUP(cleanup_fd) int above = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (above < 0)
         return -1;
@@ -85,12 +84,14 @@ int cgroup_box_make(cgroup_box *box, const char *parent, uint64_t memory_bytes, 
     (void) snprintf(quota, sizeof(quota), "%" PRIu32 " 100000", cpu_quota_us);
     if (cpu_quota_us && write_file(above, "cgroup.subtree_control", "+cpu") < 0)
         return -1;
-    CLEANUP(cleanup_fd) int fd = open_folder(above, "box");
+    CLEANUP(cleanup_fd) int made = box->fd < 0 ? open_folder(above, "box") : -1;
+    int fd = box->fd < 0 ? made : box->fd;
     if (fd < 0 || write_limit(fd, "memory.max", memory_bytes) < 0 || write_limit(fd, "pids.max", pids_max) < 0)
         return -1;
     if (cpu_quota_us && write_file(fd, "cpu.max", quota) < 0)
         return -1;
-    box->fd = take_fd(&fd);
+    if (made >= 0)
+        box->fd = take_fd(&made);
     return 0;
 }
 

@@ -23,7 +23,8 @@ typedef struct cgroup_box {
     uint64_t oom_kills_told;
 } cgroup_box;
 
-/* Makes the box's group below @parent (a cgroup2 folder) and sets its limits.
+/* Makes the box's group below @parent (a cgroup2 folder), unless it is there, and sets its limits. @box: zeroed but for the descriptor of -1, or
+ * made before, when other limits take the place of the first.
  *
  * @cpu_quota_us             of processor time in each 100,000 us
  * @memory_bytes, @pids_max  0, like cpu_quota_us: no limit

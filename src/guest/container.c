@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -151,18 +153,53 @@ static void overlay_file(const char *path, const char *content) {
     (void) unlink(temporary);
 }
 
+/* The files that say what the container is called: before its name, and after it. */
+static const struct {
+    const char *path, *before, *after;
+} identity_files[] = {
+    {"/etc/hostname", "", "\n"},
+    {"/etc/hosts", "127.0.0.1\tlocalhost ",
+     "\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"},
+};
+
+#define IDENTITY_TEXT_SIZE 512
+
+static void write_identity_text(size_t file, const char *hostname, char *ret_text) {
+    (void) snprintf(ret_text, IDENTITY_TEXT_SIZE, "%s%.256s%s", identity_files[file].before, hostname, identity_files[file].after);
+}
+
 static void write_identity(const char *hostname) {
-    char text[2 * 256 + 256];
+    char text[IDENTITY_TEXT_SIZE];
     if (sethostname(hostname, strlen(hostname)) < 0)
         stop_at("set the host name", hostname);
-    (void) snprintf(text, sizeof(text), "%.256s\n", hostname);
-    overlay_file("/etc/hostname", text);
-    (void) snprintf(
-        text, sizeof(text),
-        "127.0.0.1\tlocalhost %.256s\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n",
-        hostname);
-    overlay_file("/etc/hosts", text);
+    for (size_t i = 0; i < ARRAY_LENGTH(identity_files); i++) {
+        write_identity_text(i, hostname, text);
+        overlay_file(identity_files[i].path, text);
+    }
     overlay_file("/etc/resolv.conf", "# this box has no network\n");
+}
+
+/* Where the image had no place for such a file there is none of ours, and the image's is left alone. */
+static int rewrite_file(const char *path, const char *content) {
+    struct statfs status;
+    CLEANUP(cleanup_fd) int fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || fstatfs(fd, &status) < 0 || status.f_type != TMPFS_MAGIC)
+        return 0;
+    return ftruncate(fd, 0) < 0 || fd_write_all(fd, content, strlen(content)) < 0 ? -1 : 0;
+}
+
+int container_rename(const char *hostname, char *step, size_t size) {
+    char text[IDENTITY_TEXT_SIZE];
+    (void) snprintf(step, size, "set the host name '%s'", hostname);
+    if (sethostname(hostname, strlen(hostname)) < 0)
+        return -1;
+    for (size_t i = 0; i < ARRAY_LENGTH(identity_files); i++) {
+        (void) snprintf(step, size, "write '%s'", identity_files[i].path);
+        write_identity_text(i, hostname, text);
+        if (rewrite_file(identity_files[i].path, text) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* PID 1 of a box without a main command, or above one: reaps what others leave behind. The kernel ends it with its pid namespace. */

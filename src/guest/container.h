@@ -6,6 +6,7 @@
 #define GUEST_CONTAINER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* The namespaces that a container has of its own. The cgroup namespace is made by its first process, once that is in its cgroup. */
@@ -24,6 +25,9 @@ typedef struct container_spec {
     int report; /* pipe, closed after the report */
     int orders; /* seqpacket socket: one CREATE datagram makes the main command; its end of file ends us */
 } container_spec;
+
+/* Gives a container in which nothing has run yet another name, from within its namespaces. 0, or -1 with errno and what was tried in @step. */
+int container_rename(const char *hostname, char *step, size_t size);
 
 /* Runs in the process that was cloned with CONTAINER_NAMESPACES and does not return. */
 _Noreturn void container_become(const container_spec *spec);

@@ -79,6 +79,7 @@ static struct zygote {
     int container_report;
     int container_orders; /* becomes the main command on a CREATE; -1 once used, or with an init */
     bool building;
+    bool prepared;    /* the container is for whichever box gives it a name, by another BUILD */
     bool unsent;      /* a slot has something that the socket did not take */
     bool unreaped;    /* a child may have ended that nobody has looked at */
     uint32_t watched; /* the events of the agent's socket that epoll was told of */
@@ -210,15 +211,34 @@ static void copy_text(char *to, size_t size, wire_bytes text) {
     to[length] = '\0';
 }
 
+static void tell_built(void) {
+    (void) send_message(wire_encode_built(&zygote.message, &(msg_built){.pid = (uint32_t) zygote.container}));
+}
+
+static void rename_container(const char *hostname) {
+    char step[sizeof(((container_report *) NULL)->step)];
+    zygote.prepared = false;
+    if (container_rename(hostname, step, sizeof(step)) < 0)
+        build_failed(errno, step);
+    else
+        tell_built();
+}
+
 static void handle_build(const uint8_t *bytes, size_t length, const int *fds, size_t count) {
     msg_build build;
     char rootfs[WIRE_PATH_MAX_BYTES + 1], hostname[WIRE_NAME_MAX_BYTES + 1];
-    if (wire_decode_build(bytes, length, &build) < 0 || count != 1u + (build.has_cgroup ? 1 : 0) || zygote.container) {
+    if (wire_decode_build(bytes, length, &build) < 0 || count != 1u + (build.has_cgroup ? 1 : 0) ||
+        (zygote.container && (zygote.building || !zygote.prepared))) {
         build_failed(EBADMSG, "understand the request to build the container");
         return;
     }
     copy_text(rootfs, sizeof(rootfs), build.rootfs);
     copy_text(hostname, sizeof(hostname), build.hostname);
+    if (zygote.container) {
+        rename_container(hostname);
+        return;
+    }
+    zygote.prepared = build.setup_flags & WIRE_SETUP_PREPARE;
     /* The agent has moved to another root since we were forked; follow it. */
     if (fchdir(fds[0]) < 0 || chroot(".") < 0 || chdir("/") < 0) {
         build_failed(errno, "follow the agent to its root");
@@ -283,7 +303,7 @@ static void on_container_report(void) {
         return;
     }
     zygote.building = false;
-    (void) send_message(wire_encode_built(&zygote.message, &(msg_built){.pid = (uint32_t) zygote.container}));
+    tell_built();
 }
 
 /* ------------------------------------------------------------------------------------------------------ processes */

@@ -104,7 +104,7 @@ struct machine {
     uint64_t io_bytes_per_second; /* for machine_bound_disk() */
     uint32_t io_operations_per_second;
     int state_fd;           /* of a machine to be saved; -1: of another */
-    uint64_t disk_bytes;    /* of a restored machine: as large as its guest is to find the disk */
+    uint64_t disk_bytes;    /* of a restored machine: as large as its guest is to find the disk; 0: as it knows it */
     bool tell_running;      /* on_running is due, once the control connection's bytes have been worked off */
     bool tell_saved;        /* the same, on_saved */
     bool told_io_error;     /* one line for the log is enough, a guest can cause thousands */
@@ -325,7 +325,7 @@ static void save_state(machine *m) {
 static void continue_restored(machine *m) {
     set_state(m, CONTINUING);
     const char *node = is_disk_bounded(m) ? QEMU_BOUNDED_DISK_NODE : QEMU_DISK_NODE;
-    if (!qmp_write_block_resize(&m->qmp, node, m->disk_bytes, &m->outgoing))
+    if (m->disk_bytes && !qmp_write_block_resize(&m->qmp, node, m->disk_bytes, &m->outgoing))
         kill_because(m, "there is no memory for a command to it");
     else
         send_command(m, QMP_CONT);
@@ -513,12 +513,12 @@ static int open_files(start_fds *f, const machine_spec *spec, nb_error *err) {
     if (f->qemu[QEMU_FD_STDIN] < 0)
         return nb_fail(err, NB_E_MACHINE, errno, "open '/dev/null'");
     int result = spec->restore ? 0 : open_kernel(f, spec, err);
-    if (result == 0 && !spec->save)
+    if (result == 0 && spec->disk_fd >= 0)
         result = open_disk(f, spec, err);
-    const machine_saved *saved = spec->save ? spec->save : spec->restore;
-    if (result == 0 && saved) {
-        f->qemu[QEMU_FD_MEMORY] = fcntl(saved->memory_fd, F_DUPFD_CLOEXEC, 0);
-        f->qemu[QEMU_FD_STATE] = fcntl(saved->state_fd, F_DUPFD_CLOEXEC, 0);
+    const machine_saved *memory = spec->save ? spec->save : spec->restore, *state = spec->restore ? spec->restore : spec->save;
+    if (result == 0 && memory) {
+        f->qemu[QEMU_FD_MEMORY] = fcntl(memory->memory_fd, F_DUPFD_CLOEXEC, 0);
+        f->qemu[QEMU_FD_STATE] = fcntl(state->state_fd, F_DUPFD_CLOEXEC, 0);
         if (f->qemu[QEMU_FD_MEMORY] < 0 || f->qemu[QEMU_FD_STATE] < 0)
             return nb_fail(err, NB_E_MACHINE, errno, "hand over the saved machine");
     }
@@ -556,6 +556,8 @@ static int build_command(buf *command, const machine_spec *spec, const log_sink 
         .mode = spec->restore ? QEMU_RESTORED
                 : spec->save  ? QEMU_TO_SAVE
                               : QEMU_BOOTED,
+        .is_saved_later = spec->save != NULL,
+        .has_disk = spec->disk_fd >= 0,
         .target = qemu_target_find(qemu_host_architecture()),
         .program = spec->program,
         .accelerator = spec->accelerator,
@@ -606,7 +608,7 @@ int machine_start(loop *l, const log_sink *log, const machine_spec *spec, const 
     CLEANUP(buf_done) buf command;
     buf_init(&command, QEMU_COMMAND_MAX_BYTES);
     int r = open_files(&fds, spec, err);
-    if (r == 0 && spec->restore)
+    if (r == 0 && spec->restore && !spec->restore->knows_disk)
         r = qcow2_read_size(spec->disk_fd, &m->disk_bytes, err);
     if (r == 0)
         r = open_channels(&fds, err);
@@ -627,8 +629,8 @@ int machine_start(loop *l, const log_sink *log, const machine_spec *spec, const 
     if (spec->filter && listener < 0)
         log_warning(log, "machine: QEMU runs without a filter of its system calls: %s", strerror(refused_by));
     m->control = take_fd(&fds.control);
-    if (spec->save)
-        m->state_fd = take_fd(&fds.qemu[QEMU_FD_STATE]);
+    if (spec->save && (m->state_fd = fcntl(spec->save->state_fd, F_DUPFD_CLOEXEC, 0)) < 0)
+        return nb_fail(err, NB_E_MACHINE, errno, "keep the file for its state");
     m->output = take_fd(&fds.output);
     m->console_pipe = take_fd(&fds.console);
     r = watch(m, err);

@@ -12,6 +12,7 @@
 
 #include <nestbox/error.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -20,7 +21,8 @@ typedef struct machine machine;
 
 /* A machine that was saved, or is to be: two files. */
 typedef struct machine_saved {
-    int memory_fd, state_fd; /* borrowed; to save: empty, open read-write; to restore: open read-only */
+    int memory_fd, state_fd; /* borrowed; to save: open read-write, empty but for a memory that is restored; to restore: open read-only */
+    bool knows_disk;         /* to restore: its guest has mounted the disk that it is given */
 } machine_saved;
 
 /* All strings are borrowed for the call of machine_start(). Paths are absolute, or below /proc/self/fd. */
@@ -31,14 +33,14 @@ typedef struct machine_spec {
     const char *modules;     /* archive with the guest's kernel modules, of the guest bundle */
     const char *agent;       /* nestbox-guest, the static program that becomes PID 1 */
     const char *base_disk;   /* raw ext4, opened read-only */
-    int disk_fd;             /* the box's own qcow2 overlay over it, open read-write; borrowed */
+    int disk_fd;             /* the box's own qcow2 overlay over it, open read-write; borrowed; -1: a machine to be saved, without a disk */
     int console_fd;          /* regular file that becomes the console's ring, open read-write; borrowed and used until the machine ended */
     uint64_t memory_bytes;   /* what the container may use; the machine gets the next class above it */
     uint32_t cpus;
     uint64_t io_bytes_per_second;      /* of the disk, reads and writes together, after machine_bound_disk(); 0: no limit */
     uint32_t io_operations_per_second; /* the same */
     const machine_saved *restore;      /* go on from there, instead of booting the kernel; NULL: boot */
-    const machine_saved *save;         /* boot, without a box's disk, for machine_save(); NULL: not to be saved */
+    const machine_saved *save;         /* run for machine_save(), with the memory of what is restored; NULL: not to be saved */
     int (*filter)(void); /* installs a filter of system calls in QEMU's process, as launch_filtered_program() has it; NULL: none */
 } machine_spec;
 
@@ -67,7 +69,7 @@ int machine_start(loop *l, const log_sink *log, const machine_spec *spec, const 
 
 pid_t machine_pid(const machine *m);
 
-/* Of a restored machine: how large its guest is to find its disk; 0: it has booted, and knows. */
+/* Of a restored machine: how large its guest is to find its disk; 0: it has booted, or was saved with it, and knows. */
 uint64_t machine_disk_bytes(const machine *m);
 
 /* To be called once the guest has said its first word. Until the guest opens its port QEMU's main loop does not watch our end of it, and in

@@ -7,6 +7,7 @@
 
 #include <nestbox/error.h>
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The format's bound for the name of the disk below. */
@@ -23,5 +24,13 @@ int qcow2_create_overlay(int fd, const char *backing_path, uint64_t size_bytes, 
 
 /* What the guest sees of the disk @fd: its header says it. -NB_E_STORAGE: it is none. */
 int qcow2_read_size(int fd, uint64_t *ret_size_bytes, nb_error *err);
+
+/* Whether the disk @fd is one of qcow2_create_overlay() that nothing has been written to, with all of the disk below to be seen. */
+bool qcow2_is_untouched(int fd);
+
+/* Has a disk of qcow2_create_overlay() name another one below, of the same contents.
+ *
+ * Errors: -NB_E_INVALID (the name), -NB_E_STORAGE and its kin (it is no such disk; the write) */
+int qcow2_rename_backing(int fd, const char *backing_path, nb_error *err);
 
 #endif

@@ -116,7 +116,7 @@ static void add_machine(command *c, const qemu_options *o) {
     option(c, "-smp", "%" PRIu32, o->cpus);
     if (o->mode != QEMU_BOOTED)
         option(c, "-object", "memory-backend-file,id=memory,size=%" PRIu64 "M,mem-path=/proc/self/fd/%d,share=%s", o->memory_bytes >> 20,
-               QEMU_FD_MEMORY, o->mode == QEMU_TO_SAVE ? "on" : "off");
+               QEMU_FD_MEMORY, o->is_saved_later ? "on" : "off");
     if (o->mode == QEMU_RESTORED)
         option(c, "-incoming", "defer");
     option(c, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
@@ -191,10 +191,10 @@ int qemu_command(buf *packed, const qemu_options *o, nb_error *err) {
     add_machine(&c, o);
     if (o->mode != QEMU_RESTORED)
         add_kernel(&c, o);
-    if (o->mode == QEMU_TO_SAVE)
-        add_no_disk(&c);
-    else
+    if (o->has_disk)
         add_disk(&c, o);
+    else
+        add_no_disk(&c);
     add_channels(&c);
     if (o->mode == QEMU_BOOTED)
         add_balloon(&c);

@@ -55,8 +55,8 @@ const char *qemu_host_architecture(void);
 
 typedef enum qemu_mode {
     QEMU_BOOTED,   /* boots its kernel; its memory is its own */
-    QEMU_TO_SAVE,  /* the same, with its memory in QEMU_FD_MEMORY and without a disk of a box's */
-    QEMU_RESTORED, /* goes on from there: without a kernel, its memory a private copy */
+    QEMU_TO_SAVE,  /* the same, with its memory in QEMU_FD_MEMORY */
+    QEMU_RESTORED, /* goes on from there: without a kernel, its memory a private copy unless it is saved later */
 } qemu_mode;
 
 typedef struct qemu_options {
@@ -66,6 +66,8 @@ typedef struct qemu_options {
     const char *accelerator; /* "kvm" or "tcg" */
     uint64_t memory_bytes;   /* of the machine: a class of machine_memory_class() */
     uint32_t cpus;
+    bool is_saved_later; /* its memory is to be found in QEMU_FD_MEMORY */
+    bool has_disk;
     bool is_disk_bounded; /* by QEMU_DISK_BOUNDS, whose limits are none at first */
     uint64_t tsc_khz;     /* 0: unknown, the guest finds out by itself */
 } qemu_options;

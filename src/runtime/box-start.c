@@ -16,6 +16,7 @@
 #include "base/process.h"
 #include "machine/accel.h"
 #include "machine/find.h"
+#include "machine/qcow2.h"
 #include "runtime/channel.h"
 #include "runtime/connect.h"
 #include "runtime/embedded.h"
@@ -28,6 +29,7 @@
 #include "runtime/template.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +49,8 @@
 typedef struct start_parts {
     guest_bundle bundle;
     char *qemu, *agent, *files, *base_disk;
-    char *template_path; /* NULL: the machine boots */
+    char *template_path;       /* NULL: the machine boots */
+    char *image_template_path; /* NULL: it has nothing of the image's */
     buf mounts;
     accel_choice accel;
     int shim; /* the program, verified */
@@ -61,6 +64,7 @@ static void start_parts_done(start_parts *parts) {
     buf_done(&parts->mounts);
     free(parts->base_disk);
     free(parts->template_path);
+    free(parts->image_template_path);
     parts->shim = fd_close(parts->shim);
 }
 
@@ -76,7 +80,21 @@ static int find_mounts(nb_runtime *rt, const box_record *box, start_parts *parts
     return 0;
 }
 
-static int find_parts(nb_runtime *rt, const box_record *box, bool bare, start_parts *parts, nb_error *err) {
+static bool has_never_run(int folder) {
+    CLEANUP(cleanup_fd) int disk = openat(folder, STATE_DISK_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return disk >= 0 && qcow2_is_untouched(disk);
+}
+
+static void find_templates(nb_runtime *rt, int folder, const box_record *box, bool is_visit, start_parts *parts) {
+    const template_shape shape = {parts->qemu,       parts->accel.name, parts->bundle.kernel, parts->bundle.modules, parts->agent,
+                                  box->memory_bytes, box->cpus,         box->boot_timeout_ms};
+    const template_content content = {box->image_id, parts->base_disk, box->disk_bytes, box->init || box->keep};
+    parts->template_path = template_prepare(rt, parts->shim, &shape);
+    if (parts->template_path && !is_visit && has_never_run(folder))
+        parts->image_template_path = template_prepare_image(rt, parts->shim, &shape, &content, parts->template_path);
+}
+
+static int find_parts(nb_runtime *rt, int folder, const box_record *box, const nb_start_options *o, start_parts *parts, nb_error *err) {
     *parts = (start_parts){.shim = -1};
     buf_init(&parts->mounts, WIRE_MOUNTS_MAX_BYTES);
     int result = accel_choose(rt->accelerator, &parts->accel, err);
@@ -95,15 +113,13 @@ static int find_parts(nb_runtime *rt, const box_record *box, bool bare, start_pa
     if (agent < 0)
         return agent;
     (void) fd_close(agent);
-    result = bare ? 0 : find_mounts(rt, box, parts, err);
+    result = o->bare ? 0 : find_mounts(rt, box, parts, err);
     if (result < 0)
         return result;
     parts->shim = home_program(rt, &embedded_shim, NULL, err);
     if (parts->shim < 0)
         return parts->shim;
-    const template_shape shape = {parts->qemu,       parts->accel.name, parts->bundle.kernel, parts->bundle.modules, parts->agent,
-                                  box->memory_bytes, box->cpus,         box->boot_timeout_ms};
-    parts->template_path = template_prepare(rt, parts->shim, &shape);
+    find_templates(rt, folder, box, o->visit, parts);
     return 0;
 }
 
@@ -134,6 +150,7 @@ static int send_order(nb_runtime *rt, int socket, const box_record *box, const s
         .base_disk = wire_str(parts->base_disk),
         .files = wire_str(parts->files ? parts->files : ""),
         .template_path = wire_str(parts->template_path ? parts->template_path : ""),
+        .image_template_path = wire_str(parts->image_template_path ? parts->image_template_path : ""),
         .mounts = strv_of(&parts->mounts),
         .memory_bytes = box->memory_bytes,
         .cpus = box->cpus,
@@ -203,7 +220,7 @@ static int start_fresh(nb_runtime *rt, int folder, const box_record *box, const 
     bool attach = ret_main && !box->keep && !o->visit;
     char main_id[ID_SIZE] = "";
     buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
-    int result = find_parts(rt, box, o->bare, &parts, err);
+    int result = find_parts(rt, folder, box, o, &parts, err);
     bool answered_by_shim = false;
     CLEANUP(cleanup_fd) int socket = -1;
     if (result == 0)

@@ -14,11 +14,24 @@ typedef struct template_shape {
     uint32_t cpus, boot_timeout_ms;
 } template_shape;
 
+/* What a box has beside its machine when its main command begins: it shapes the template of an image. */
+typedef struct template_content {
+    const char *image_id, *base_disk;
+    uint64_t disk_bytes;
+    bool init;
+} template_content;
+
 /* The folder of a template for machines of that shape, which is made now where there is none: by this program, or by another one that is waited for.
  *
  * @shim  the program that makes it, open
  * The caller's; NULL: there is none, and why is in the log: the machine boots then */
 char *template_prepare(nb_runtime *rt, int shim, const template_shape *shape);
+
+/* The folder of a template for boxes of that shape and content that have never run. It is made, from @template, the second time that one is asked
+ * for, unless another program is at it: who does not get one goes on from @template.
+ *
+ * The caller's; NULL: there is none */
+char *template_prepare_image(nb_runtime *rt, int shim, const template_shape *shape, const template_content *content, const char *template);
 
 /* How many there are, and why the last one could not be made, "" where all could. */
 void template_look(const nb_runtime *rt, size_t *ret_count, char *ret_failure, size_t size);

@@ -661,14 +661,15 @@ static void launch(shim *s, int launched, const nb_error *why) {
 /* A template is a shorter way to the same machine: where it leads nowhere, nobody but the log is to notice. It is not used again. */
 static void boot_instead(shim *s) {
     nb_error why;
-    CLEANUP(cleanup_free) char *path = wire_str_copy(s->orders.launch.template_path);
+    CLEANUP(cleanup_free)
+    char *path = wire_str_copy(s->restored_image ? s->orders.launch.image_template_path : s->orders.launch.template_path);
     log_warning(&s->log, "template: %s: booting instead, once", s->failure_message);
     CLEANUP(cleanup_fd) int folder = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     (void) unlinkat(folder, WIRE_TEMPLATE_HEADER_FILE, 0);
     event_tell(s, "template-refused", "message=", s->failure_message);
     forget_machine(s);
     s->template_refused = true;
-    s->restored = false;
+    s->restored = s->restored_image = false;
     s->failure = 0;
     s->failure_message[0] = '\0';
     s->agent_gone = false;

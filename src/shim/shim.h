@@ -92,6 +92,7 @@ typedef struct shim {
     broker *broker;   /* opens its files; NULL: it opens them itself */
     link_end agent;
     bool restored;          /* the machine goes on from a template */
+    bool restored_image;    /* from one with the image's disk and container */
     bool restore_worked;    /* its agent has answered: from here on it is a machine like any other */
     bool template_refused;  /* it could not: it boots instead */
     bool agent_gone;        /* it closed its end; the machine's end is expected */

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * template-make.c - makes a template: boots a machine, and saves it when its agent waits for a box
+ * template-make.c - makes a template: runs a machine up to where boxes differ, and saves it
  *
  * Theory of operation
- *   A process of its own, started as a shim is, with an order of its own. Its machine has no disk of anybody's and runs nobody's code; QEMU
- *   runs without the jail's filter, because it has to write the memory's file. When the agent has said its HELLO, and has had a moment to fall asleep, the
+ *   A process of its own, started as a shim is, with an order of its own. Its machine runs nobody's code; QEMU
+ *   runs without the jail's filter, because it has to write the memory's file.
+ *   A machine for all boxes boots, without a disk of anybody's. When the agent has said its HELLO, and has had a moment to fall asleep, the
  *   machine is stopped and saved. Whoever goes on from it takes both HELLOs as said (link_resume()).
+ *   A machine for the boxes of an image goes on from one of those, in a copy of its memory, with a disk over the image's. It is saved when the
+ *   agent has mounted that, and the container stands; the disk is saved with it, for what is in the guest's memory and what is on the disk are one
+ *   file system.
  *   The header is written last, and the files are then nobody's to write; the library moves the folder to its name. Whatever goes wrong before
  *   leaves a folder without a header, which is no template.
  */
@@ -13,12 +17,15 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "link/link.h"
 #include "machine/machine.h"
 #include "machine/memory.h"
+#include "machine/qcow2.h"
 #include "wire/template.h"
 
 #include <errno.h>
@@ -28,6 +35,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,6 +45,8 @@
 #define SAVE_TIMEOUT_MS 60000
 #define QUIT_GRACE_MS 5000
 #define CONSOLE_FILE "console.log"
+/* What a container is called before a box gives it its name. */
+#define NO_NAME "localhost"
 
 typedef struct maker {
     loop *l;
@@ -46,10 +56,12 @@ typedef struct maker {
     machine *machine;
     link_end agent;
     loop_timer timer;
-    bool ordered, greeted, saved, answered;
-    int memory, state, console;
-    uint64_t memory_bytes;
+    bool ordered, ready, saved, answered;
+    bool of_image;
+    int memory, state, disk, console;
+    uint64_t memory_bytes, container_bytes;
     uint32_t boot_timeout_ms;
+    uint8_t setup_flags;
 } maker;
 
 static void answer_failure(maker *m, const nb_error *why) {
@@ -72,7 +84,7 @@ static void on_timer(loop_timer *timer) {
     maker *m = timer->user;
     if (!m->ordered)
         loop_quit(m->l);
-    else if (!m->greeted)
+    else if (!m->ready)
         fail(m, "the guest did not answer in time");
     else if (!m->saved) {
         machine_save(m->machine);
@@ -84,14 +96,50 @@ static void on_timer(loop_timer *timer) {
 
 /* ------------------------------------------------------------------------------------------------------------- the guest */
 
-static void on_agent_greeted(link_end *end) {
-    maker *m = end->user;
-    m->greeted = true;
+static void now_ready(maker *m) {
+    m->ready = true;
     loop_timer_start(&m->timer, SETTLE_MS);
 }
 
+static void on_agent_greeted(link_end *end) {
+    now_ready(end->user);
+}
+
+static void ask_for_container(maker *m) {
+    uint8_t entropy[WIRE_ENTROPY_BYTES];
+    if (getrandom(entropy, sizeof(entropy), 0) != (ssize_t) sizeof(entropy)) {
+        fail(m, "take random bytes from the host's kernel");
+        return;
+    }
+    const msg_setup setup = {
+        .box_id = wire_str(NO_NAME),
+        .hostname = wire_str(NO_NAME),
+        .wall_clock_ns = clock_wall_ns(),
+        .entropy = {entropy, sizeof(entropy)},
+        .memory_bytes = m->container_bytes,
+        .disk_bytes = machine_disk_bytes(m->machine),
+        .setup_flags = m->setup_flags | WIRE_SETUP_PREPARE,
+    };
+    link_send(&m->agent, wire_encode_setup, &setup);
+    machine_wake(m->machine);
+}
+
 static int on_agent_message(link_end *end, uint16_t id, const uint8_t *bytes, size_t length) {
-    return -NB_E_PROTOCOL; /* it was asked nothing */
+    maker *m = end->user;
+    msg_setup_failed failed;
+    nb_error why;
+    if (!m->of_image || m->ready)
+        return -NB_E_PROTOCOL; /* it was asked nothing */
+    if (id == id_of_msg_setup_done) {
+        now_ready(m);
+        return 0;
+    }
+    if (id != id_of_msg_setup_failed || wire_decode_setup_failed(bytes, length, &failed) < 0)
+        return -NB_E_PROTOCOL;
+    (void) nb_fail(&why, NB_E_MACHINE, failed.error, "set up the container: %.*s", (int) failed.message.length,
+                   (const char *) failed.message.at);
+    answer_failure(m, &why);
+    return 0;
 }
 
 static int on_agent_data(link_end *end, uint32_t channel, const uint8_t *bytes, size_t length) {
@@ -120,13 +168,15 @@ static const link_handlers agent_handlers = {
 
 static int write_header(const maker *m, nb_error *err) {
     uint8_t header[TEMPLATE_HEADER_BYTES] = TEMPLATE_MAGIC;
-    struct stat status;
+    struct stat status, disk_status = {0};
     CLEANUP(cleanup_fd) int fd = openat(WIRE_SHIM_FOLDER_FD, WIRE_TEMPLATE_HEADER_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
-    if (fd < 0 || fstat(m->state, &status) < 0)
+    if (fd < 0 || fstat(m->state, &status) < 0 || (m->of_image && fstat(m->disk, &disk_status) < 0))
         return nb_fail(err, nb_code_of_errno(errno), errno, "write '%s'", WIRE_TEMPLATE_HEADER_FILE);
     store_le64(header + 8, m->memory_bytes);
     store_le64(header + 16, (uint64_t) status.st_size);
-    if (fchmod(m->memory, 0400) < 0 || fchmod(m->state, 0400) < 0 || fd_write_all(fd, header, sizeof(header)) < 0)
+    store_le64(header + 24, (uint64_t) disk_status.st_size);
+    if (fchmod(m->memory, 0400) < 0 || fchmod(m->state, 0400) < 0 || (m->of_image && fchmod(m->disk, 0400) < 0) ||
+        fd_write_all(fd, header, sizeof(header)) < 0)
         return nb_fail(err, nb_code_of_errno(errno), errno, "write '%s'", WIRE_TEMPLATE_HEADER_FILE);
     (void) unlinkat(WIRE_SHIM_FOLDER_FD, CONSOLE_FILE, 0);
     return 0;
@@ -160,6 +210,8 @@ static void on_ended(void *user, const machine_end *end) {
 static void on_running(void *user) {
     maker *m = user;
     loop_timer_start(&m->timer, m->boot_timeout_ms);
+    if (m->of_image)
+        ask_for_container(m);
 }
 
 static int open_new(const char *name, mode_t mode, nb_error *err) {
@@ -178,34 +230,72 @@ static int open_all(maker *m, nb_error *err) {
     return 0;
 }
 
-static int begin(maker *m, const msg_template *order, nb_error *err) {
-    char *texts[] = {wire_str_copy(order->qemu), wire_str_copy(order->accelerator), wire_str_copy(order->kernel),
-                     wire_str_copy(order->modules), wire_str_copy(order->agent)};
+/* The memory of the machine that it goes on from, and a box's disk. */
+static int begin_with(maker *m, const template_files *from, const char *base_disk, uint64_t disk_bytes, nb_error *err) {
+    if (file_copy_sparse(from->memory_fd, m->memory) < 0)
+        return nb_fail(err, nb_code_of_errno(errno), errno, "copy '%s'", TEMPLATE_MEMORY_FILE);
+    m->disk = open_new(WIRE_TEMPLATE_DISK_FILE, 0600, err);
+    return m->disk < 0 ? -NB_E_STORAGE : qcow2_create_overlay(m->disk, base_disk, disk_bytes, err);
+}
+
+/* The strings that machine_start() wants, from the order. */
+enum { QEMU, ACCELERATOR, KERNEL, MODULES, AGENT, TEMPLATE, BASE_DISK, STRINGS };
+
+static int start(maker *m, const msg_template *order, char *const strings[STRINGS], const template_files *from, nb_error *err) {
     int link_fd = -1, listener;
+    const machine_saved restored = {.memory_fd = m->memory, .state_fd = from->state_fd},
+                        to = {.memory_fd = m->memory, .state_fd = m->state};
+    const machine_spec spec = {
+        .program = strings[QEMU],
+        .accelerator = strings[ACCELERATOR],
+        .kernel = strings[KERNEL],
+        .modules = strings[MODULES],
+        .agent = strings[AGENT],
+        .base_disk = strings[BASE_DISK],
+        .disk_fd = m->disk,
+        .console_fd = m->console,
+        .memory_bytes = order->memory_bytes,
+        .cpus = order->cpus,
+        .restore = m->of_image ? &restored : NULL,
+        .save = &to,
+    };
+    const machine_events events = {.user = m, .on_running = on_running, .on_saved = on_saved, .on_ended = on_ended};
+    int (*const begin_link)(loop *, link_end *, int, enum wire_direction, const link_handlers *, void *) =
+        m->of_image ? link_resume : link_init;
+    int result = machine_start(m->l, &m->log, &spec, &events, &m->machine, &link_fd, &listener, err);
+    if (result == 0 && begin_link(m->l, &m->agent, link_fd, TO_HOST, &agent_handlers, m) < 0)
+        result = nb_fail(err, NB_E_INTERNAL, errno, "watch the link to the guest");
+    return result;
+}
+
+static int begin(maker *m, const msg_template *order, nb_error *err) {
+    const wire_bytes given[STRINGS] = {order->qemu,  order->accelerator,   order->kernel,   order->modules,
+                                       order->agent, order->template_path, order->base_disk};
+    char *strings[STRINGS];
+    template_files from = {-1, -1, -1};
+    m->container_bytes = order->memory_bytes;
     m->memory_bytes = machine_memory_class(order->memory_bytes);
     m->boot_timeout_ms = order->boot_timeout_ms;
-    int result = texts[0] && texts[1] && texts[2] && texts[3] && texts[4] ? open_all(m, err) : nb_fail_oom(err);
-    if (result == 0) {
-        const machine_saved to = {m->memory, m->state};
-        const machine_spec spec = {
-            .program = texts[0],
-            .accelerator = texts[1],
-            .kernel = texts[2],
-            .modules = texts[3],
-            .agent = texts[4],
-            .disk_fd = -1,
-            .console_fd = m->console,
-            .memory_bytes = order->memory_bytes,
-            .cpus = order->cpus,
-            .save = &to,
-        };
-        const machine_events events = {.user = m, .on_running = on_running, .on_saved = on_saved, .on_ended = on_ended};
-        result = machine_start(m->l, &m->log, &spec, &events, &m->machine, &link_fd, &listener, err);
+    m->of_image = order->template_path.length > 0;
+    m->setup_flags = order->setup_flags;
+    int result = 0;
+    for (size_t i = 0; i < STRINGS; i++) {
+        strings[i] = wire_str_copy(given[i]);
+        if (!strings[i])
+            result = nb_fail_oom(err);
     }
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-        free(texts[i]);
-    if (result == 0 && link_init(m->l, &m->agent, link_fd, TO_HOST, &agent_handlers, m) < 0)
-        result = nb_fail(err, NB_E_INTERNAL, errno, "watch the link to the guest");
+    if (result == 0)
+        result = open_all(m, err);
+    if (result == 0 && m->of_image) {
+        result = template_open(strings[TEMPLATE], m->memory_bytes, &from, err);
+        if (result == 0)
+            result = begin_with(m, &from, strings[BASE_DISK], order->disk_bytes, err);
+    }
+    if (result == 0)
+        result = start(m, order, strings, &from, err);
+    template_files_close(&from);
+    for (size_t i = 0; i < STRINGS; i++)
+        free(strings[i]);
     return result;
 }
 
@@ -244,7 +334,7 @@ static void on_owner_ended(loop_fd *watcher, uint32_t events) {
 }
 
 int template_main(void) {
-    maker m = {.l = loop_new(), .memory = -1, .state = -1, .console = -1, .owner = {.fd = -1}, .agent = {.fd = -1}};
+    maker m = {.l = loop_new(), .memory = -1, .state = -1, .disk = -1, .console = -1, .owner = {.fd = -1}, .agent = {.fd = -1}};
     if (!m.l || loop_fd_init(m.l, &m.owner_watcher, WIRE_SHIM_OWNER_FD, EPOLLIN, on_owner_ended, &m) < 0 ||
         link_init(m.l, &m.owner, WIRE_SHIM_SOCKET_FD, TO_SHIM, &owner_handlers, &m) < 0)
         return 1;

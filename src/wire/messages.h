@@ -34,7 +34,7 @@ enum wire_direction {
 
 /* Gives a booted machine its identity, and has the container built. cpu_quota_us: of processor time in each 100,000 us; 0: no limit.
  * disk_bytes: the disk is as large, if not at once then in a moment; 0: as large as it is.
- * setup_flags: WIRE_SETUP_... */
+ * setup_flags: WIRE_SETUP_... After one with WIRE_SETUP_PREPARE one more is taken, which renames what is there. */
 #define WIRE_SETUP(F)                     \
     F(str, box_id, WIRE_NAME_MAX_BYTES)   \
     F(str, hostname, WIRE_NAME_MAX_BYTES) \
@@ -108,7 +108,8 @@ enum wire_direction {
 
 /* All that a shim needs to run its box; on the connection it was born with. launch_flags: WIRE_LAUNCH_... files: the program that serves volumes;
  * mounts: four words each, wire/mount-order.h. cpu_millis: thousandths of a processor; 0, like the io limits: none. restart: nb_restart_policy.
- * health_command: empty for none. template_path: a saved machine to go on from; empty: boot. */
+ * health_command: empty for none. template_path: a saved machine to go on from; empty: boot.
+ * image_template_path: the same, with the disk of a box that has never run and its container, for one that has not; empty: none. */
 #define WIRE_LAUNCH(F)                                 \
     F(str, box_id, WIRE_NAME_MAX_BYTES)                \
     F(str, qemu, WIRE_PATH_MAX_BYTES)                  \
@@ -119,6 +120,7 @@ enum wire_direction {
     F(str, base_disk, WIRE_PATH_MAX_BYTES)             \
     F(str, files, WIRE_PATH_MAX_BYTES)                 \
     F(str, template_path, WIRE_PATH_MAX_BYTES)         \
+    F(str, image_template_path, WIRE_PATH_MAX_BYTES)   \
     F(strv, mounts, WIRE_MOUNTS_MAX_BYTES)             \
     F(u64, memory_bytes, 0)                            \
     F(u32, cpus, 0)                                    \
@@ -153,16 +155,22 @@ enum wire_direction {
     F(u64, health_start_period_ms, 0)                  \
     F(u32, health_retries, 0)
 
-/* To a shim's program that is to save a machine instead of running a box: what the machine is made of. Answered by TEMPLATE_MADE or FAILED. */
-#define WIRE_TEMPLATE(F)                     \
-    F(str, qemu, WIRE_PATH_MAX_BYTES)        \
-    F(str, accelerator, WIRE_NAME_MAX_BYTES) \
-    F(str, kernel, WIRE_PATH_MAX_BYTES)      \
-    F(str, modules, WIRE_PATH_MAX_BYTES)     \
-    F(str, agent, WIRE_PATH_MAX_BYTES)       \
-    F(u64, memory_bytes, 0)                  \
-    F(u32, cpus, 0)                          \
-    F(u32, boot_timeout_ms, 0)
+/* To a shim's program that is to save a machine instead of running a box: what the machine is made of. template_path: a saved machine to go on
+ * from, and to be saved again with a container over base_disk, of disk_bytes, as setup_flags have it, WIRE_SETUP_...; empty: boot, and have no disk.
+ * Answered by TEMPLATE_MADE or FAILED. */
+#define WIRE_TEMPLATE(F)                       \
+    F(str, qemu, WIRE_PATH_MAX_BYTES)          \
+    F(str, accelerator, WIRE_NAME_MAX_BYTES)   \
+    F(str, kernel, WIRE_PATH_MAX_BYTES)        \
+    F(str, modules, WIRE_PATH_MAX_BYTES)       \
+    F(str, agent, WIRE_PATH_MAX_BYTES)         \
+    F(u64, memory_bytes, 0)                    \
+    F(u32, cpus, 0)                            \
+    F(u32, boot_timeout_ms, 0)                 \
+    F(str, template_path, WIRE_PATH_MAX_BYTES) \
+    F(str, base_disk, WIRE_PATH_MAX_BYTES)     \
+    F(u64, disk_bytes, 0)                      \
+    F(u8, setup_flags, 0)
 
 #define WIRE_TEMPLATE_MADE(F) F(u64, memory_bytes, 0)
 

@@ -11,4 +11,7 @@
 /* Written last: a folder without it is no template. */
 #define WIRE_TEMPLATE_HEADER_FILE "template"
 
+/* The template of an image has it, the others have not. */
+#define WIRE_TEMPLATE_DISK_FILE "disk"
+
 #endif

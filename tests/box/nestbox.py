@@ -189,7 +189,7 @@ class Nestbox:
             for path in (folder / 'shim.log', folder / 'run'):
                 if path.is_file():
                     parts.append(f'{path}:\n{shown(path.read_bytes()[-SHOWN_BYTES:])}')
-            console = subprocess.run(self.argv(['logs', '--console', folder.name]), env=self.env, stdin=subprocess.DEVNULL,
+            console = subprocess.run(self.argv(['logs', '--console', folder.name]), env=self.environment(None), stdin=subprocess.DEVNULL,
                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=10 * SLOWNESS, check=False)
             parts.append(f'console of {folder.name}:\n{shown(console.stdout[-SHOWN_BYTES:])}')
         parts.append('processes:\n' + '\n'.join(str(process) for process in processes.descendants()))

@@ -417,12 +417,16 @@ native *native_begin(void) {
     return n;
 }
 
-native *native_start(unsigned setup_flags) {
-    native *n = native_begin();
-    msg_setup setup = {.box_id = wire_str("test"), .hostname = wire_str("native"), .setup_flags = (uint8_t) setup_flags};
-    native_tell(n, wire_encode_setup, &setup);
+void native_set_up(native *n, const msg_setup *setup) {
+    n->set_up = false;
+    native_tell(n, wire_encode_setup, setup);
     while (!n->set_up)
         assert_true(native_pump(n));
+}
+
+native *native_start(unsigned setup_flags) {
+    native *n = native_begin();
+    native_set_up(n, &(msg_setup){.box_id = wire_str("test"), .hostname = wire_str("native"), .setup_flags = (uint8_t) setup_flags});
     return n;
 }
 

@@ -66,6 +66,8 @@ bool native_has_cgroup(void);
 /* Starts an agent. native_begin() says HELLO and no more; native_start() sets the box up too. */
 native *native_begin(void);
 native *native_start(unsigned setup_flags);
+/* Sends a SETUP and waits until it is done. */
+void native_set_up(native *n, const msg_setup *setup);
 /* Ends it by closing the link, and expects it to end well: nothing left running, no leak. */
 void native_stop(native *n);
 /* Waits for the agent's end. Its wait status. */

@@ -133,6 +133,28 @@ static void a_copy_has_what_was_left_to_read(void **state) {
     (void) fd_close(pipes[0]);
 }
 
+static void a_copy_leaves_out_the_holes(void **state) {
+    CLEANUP(test_folder_remove) test_folder folder = test_folder_make();
+    CLEANUP(cleanup_fd) int from = openat(folder.fd, "from", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    CLEANUP(cleanup_fd) int to = openat(folder.fd, "to", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    static const off_t length = (off_t) 64 << 20, places[] = {0, 12345678, 40000000};
+    char text[8];
+    struct stat status;
+    assert_int_equal(ftruncate(from, length), 0);
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+        assert_int_equal(fd_pwrite_all(from, "content", 7, (uint64_t) places[i]), 0);
+    assert_int_equal(file_copy_sparse(from, to), 0);
+    assert_int_equal(fstat(to, &status), 0);
+    assert_int_equal(status.st_size, length);
+    assert_true(status.st_blocks * 512 < (off_t) 1 << 20);
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        assert_int_equal(pread(to, text, 7, places[i]), 7);
+        assert_memory_equal(text, "content", 7);
+    }
+    CLEANUP(cleanup_fd) int read_only = openat(folder.fd, "to", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(file_copy_sparse(from, read_only), -1);
+}
+
 static void ids_are_valid_and_differ(void **state) {
     char a[ID_SIZE], b[ID_SIZE], hex[7];
     assert_int_equal(id_generate(a), 0);
@@ -157,6 +179,7 @@ int main(void) {
         cmocka_unit_test(a_write_that_fails_leaves_the_old_content_alone),
         cmocka_unit_test(removing_a_tree_does_not_leave_it),
         cmocka_unit_test(a_copy_has_what_was_left_to_read),
+        cmocka_unit_test(a_copy_leaves_out_the_holes),
         cmocka_unit_test(ids_are_valid_and_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

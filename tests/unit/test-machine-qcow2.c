@@ -76,6 +76,40 @@ static void a_refused_write_is_reported(void **state) {
     assert_int_not_equal(error.system_errno, 0);
 }
 
+static void the_first_write_of_a_guest_shows(void **state) {
+    CLEANUP(cleanup_fd) int fd = new_file();
+    assert_false(qcow2_is_untouched(fd));
+    assert_int_equal(qcow2_create_overlay(fd, "/base", GIB(1024), NULL), 0);
+    assert_true(qcow2_is_untouched(fd));
+    uint8_t header[104], entry[8] = {0};
+    assert_int_equal(pread(fd, header, sizeof(header), 0), sizeof(header));
+    uint64_t last = load_be64(header + 40) + 8 * (uint64_t) (load_be32(header + 36) - 1);
+    store_be64(entry, UINT64_C(1) << 63 | 0x50000);
+    assert_int_equal(fd_pwrite_all(fd, entry, sizeof(entry), last), 0);
+    assert_false(qcow2_is_untouched(fd));
+    assert_int_equal(fd_pwrite_all(fd, (uint8_t[8]){0}, 8, last), 0);
+    assert_true(qcow2_is_untouched(fd));
+    assert_int_equal(fd_pwrite_all(fd, "\0\0\0\1", 4, 60), 0); /* a snapshot */
+    assert_false(qcow2_is_untouched(fd));
+}
+
+static void the_disk_below_is_renamed_and_nothing_else(void **state) {
+    CLEANUP(cleanup_fd) int fd = new_file();
+    CLEANUP(cleanup_fd) int other = new_file();
+    static uint8_t bytes[4 * 65536], expected[4 * 65536];
+    nb_error error;
+    assert_int_equal(qcow2_rename_backing(fd, "/other", &error), -NB_E_STORAGE);
+    assert_int_equal(qcow2_create_overlay(fd, "/base", GIB(10), NULL), 0);
+    assert_int_equal(qcow2_rename_backing(fd, "", &error), -NB_E_INVALID);
+    assert_int_equal(qcow2_rename_backing(fd, "/a/longer/name", &error), 0);
+    assert_int_equal(qcow2_create_overlay(other, "/a/longer/name", GIB(10), NULL), 0);
+    assert_int_equal(pread(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+    assert_int_equal(pread(other, expected, sizeof(expected), 0), sizeof(expected));
+    assert_memory_equal(bytes, expected, sizeof(bytes));
+    assert_int_equal(fd_pwrite_all(fd, "\0\0\0\0\0\0\1", 7, 8), 0); /* whoever wrote that header puts names elsewhere */
+    assert_int_equal(qcow2_rename_backing(fd, "/other", &error), -NB_E_STORAGE);
+}
+
 /* The exit status of qemu-img, or -1 when it is not installed. */
 static int run_qemu_img(const char *verb, const char *path) {
     char *const argv[] = {(char *) "qemu-img", (char *) verb, (char *) "-f", (char *) "qcow2", (char *) path, NULL};
@@ -124,6 +158,8 @@ int main(void) {
         cmocka_unit_test(header_and_tables_are_where_the_header_says),
         cmocka_unit_test(bad_sizes_and_names_are_refused),
         cmocka_unit_test(a_refused_write_is_reported),
+        cmocka_unit_test(the_first_write_of_a_guest_shows),
+        cmocka_unit_test(the_disk_below_is_renamed_and_nothing_else),
         cmocka_unit_test(qemu_img_agrees),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

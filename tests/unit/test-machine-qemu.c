@@ -32,6 +32,7 @@ static void build(buf *command, const char *architecture, const char *accelerato
                       .accelerator = accelerator,
                       .memory_bytes = MIB(512),
                       .cpus = 2,
+                      .has_disk = true,
                       .tsc_khz = tsc_khz};
     assert_non_null(o.target);
     buf_init(command, QEMU_COMMAND_MAX_BYTES);
@@ -91,12 +92,37 @@ static void a_bounded_disk_has_its_bounds_above_all_its_layers(void **state) {
                       .accelerator = "tcg",
                       .memory_bytes = MIB(512),
                       .cpus = 1,
+                      .has_disk = true,
                       .is_disk_bounded = true};
     buf_init(&c, QEMU_COMMAND_MAX_BYTES);
     assert_int_equal(qemu_command(&c, &o, NULL), 0);
     assert_non_null(strstr(value_of(&c, "-object", 0), "\"id\":\"disk-bounds\""));
     assert_non_null(strstr(value_of(&c, "-blockdev", 4), "\"driver\":\"throttle\""));
     assert_non_null(strstr(value_of(&c, "-device", 0), "drive=bounded-disk"));
+}
+
+static void memory_is_shared_with_its_file_only_to_be_saved(void **state) {
+    static const struct {
+        qemu_mode mode;
+        bool is_saved_later;
+        const char *share;
+    } cases[] = {{QEMU_TO_SAVE, true, "share=on"}, {QEMU_RESTORED, false, "share=off"}, {QEMU_RESTORED, true, "share=on"}};
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        CLEANUP(buf_done) buf c;
+        qemu_options o = {.mode = cases[i].mode,
+                          .target = qemu_target_find("x86_64"),
+                          .program = "/q",
+                          .accelerator = "tcg",
+                          .memory_bytes = MIB(512),
+                          .cpus = 1,
+                          .is_saved_later = cases[i].is_saved_later};
+        buf_init(&c, QEMU_COMMAND_MAX_BYTES);
+        assert_int_equal(qemu_command(&c, &o, NULL), 0);
+        assert_non_null(strstr(value_of(&c, "-object", 0), cases[i].share));
+        assert_non_null(strstr(value_of(&c, "-blockdev", 0), "null-co"));
+        assert_int_equal(value_of(&c, "-incoming", 0) != NULL, cases[i].mode == QEMU_RESTORED);
+        assert_int_equal(value_of(&c, "-kernel", 0) != NULL, cases[i].mode != QEMU_RESTORED);
+    }
 }
 
 static void a_command_beyond_its_bound_is_refused(void **state) {
@@ -126,6 +152,7 @@ int main(void) {
         cmocka_unit_test(arm_is_another_row),
         cmocka_unit_test(disks_are_descriptors_and_both_layers_are_named),
         cmocka_unit_test(a_bounded_disk_has_its_bounds_above_all_its_layers),
+        cmocka_unit_test(memory_is_shared_with_its_file_only_to_be_saved),
         cmocka_unit_test(a_command_beyond_its_bound_is_refused),
         cmocka_unit_test(memory_classes_leave_the_container_its_own),
     };
