@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sha256.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,14 @@
 
 _Static_assert(SHA256_DIGEST_STRING_LENGTH == 65, "libmd's hexadecimal digest is what the build writes");
 
-/* Whether the open file is the program, byte for byte by its digest. -1 with errno when it cannot be read. */
+/* What we carry may itself be damaged. Looked at when a copy is made; a digest at each start would take thirty times as long as comparing. */
+static bool is_as_built(const embedded_program *program) {
+    char digest[SHA256_DIGEST_STRING_LENGTH];
+    (void) SHA256Data(program->bytes, program->length, digest);
+    return strcmp(digest, program->sha256) == 0;
+}
+
+/* Whether the open file is the program, byte for byte. -1 with errno when it cannot be read. */
 static int verify(int fd, const embedded_program *program) {
     struct stat status;
     if (fstat(fd, &status) < 0)
@@ -41,10 +49,9 @@ static int verify(int fd, const embedded_program *program) {
     void *bytes = mmap(NULL, program->length, PROT_READ, MAP_PRIVATE, fd, 0);
     if (bytes == MAP_FAILED)
         return -1;
-    char digest[SHA256_DIGEST_STRING_LENGTH];
-    (void) SHA256Data(bytes, program->length, digest);
+    bool is_same = memcmp(bytes, program->bytes, program->length) == 0;
     (void) munmap(bytes, program->length);
-    return strcmp(digest, program->sha256) == 0;
+    return is_same;
 }
 
 /* 1: open and verified, in @ret_fd. 0: missing or damaged. -1 with errno. */
@@ -88,7 +95,7 @@ static int verify_and_name(int folder, const char *temporary, const embedded_pro
     CLEANUP(cleanup_fd) int fd = openat(folder, temporary, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return -1;
-    int good = verify(fd, program);
+    int good = is_as_built(program) ? verify(fd, program) : 0;
     if (good == 0)
         errno = EIO; /* what was read back is not what was written */
     return good > 0 ? renameat(folder, temporary, folder, program->name) : -1;

@@ -22,7 +22,7 @@ typedef struct embedded_program {
 extern const embedded_program embedded_shim, embedded_image, embedded_fetch, embedded_files, embedded_guest;
 
 /* Opens the program's copy in @cache (the home's folder for such copies), writing it there first where it is missing or damaged. What is
- * returned was verified against the digest, whole, just now.
+ * returned was compared with it, whole, just now.
  *
  * @ret_path  where it is, or NULL if not wanted; the caller's
  * The descriptor (read-only, CLOEXEC), or -NB_E_...: any failure is final, the program is not run. */
