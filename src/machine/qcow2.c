@@ -59,22 +59,15 @@ static int write_header(int fd, const char *backing_path, size_t backing_length,
     return fd_pwrite_all(fd, header, NAME_AT + backing_length, 0);
 }
 
-static int check_backing(const char *backing_path, nb_error *err) {
-    size_t length = strlen(backing_path);
-    if (length == 0 || length > QCOW2_BACKING_MAX_BYTES || strchr(backing_path, '\n'))
-        return nb_fail(err, NB_E_INVALID, 0, "make a disk over '%.64s': a name has 1 to %d bytes and no newline", backing_path,
-                       QCOW2_BACKING_MAX_BYTES);
-    return 0;
-}
-
 static uint64_t l1_entries_of(uint64_t size_bytes) {
     return align_up(size_bytes, L1_ENTRY_COVERS_BYTES) / L1_ENTRY_COVERS_BYTES;
 }
 
 int qcow2_create_overlay(int fd, const char *backing_path, uint64_t size_bytes, nb_error *err) {
-    int result = check_backing(backing_path, err);
-    if (result < 0)
-        return result;
+    size_t backing_length = strlen(backing_path);
+    if (backing_length == 0 || backing_length > QCOW2_BACKING_MAX_BYTES || strchr(backing_path, '\n'))
+        return nb_fail(err, NB_E_INVALID, 0, "make a disk over '%.64s': a name has 1 to %d bytes and no newline", backing_path,
+                       QCOW2_BACKING_MAX_BYTES);
     if (size_bytes < 512 || size_bytes % 512 != 0 || size_bytes > QCOW2_SIZE_MAX_BYTES)
         return nb_fail(err, NB_E_INVALID, 0, "make a disk of %llu bytes: it must be a multiple of 512, at most 64 TiB",
                        (unsigned long long) size_bytes);
@@ -90,7 +83,7 @@ int qcow2_create_overlay(int fd, const char *backing_path, uint64_t size_bytes, 
     if (ftruncate(fd, (off_t) (clusters * CLUSTER_BYTES)) < 0 ||
         fd_pwrite_all(fd, table_entry, sizeof(table_entry), REFCOUNT_TABLE_CLUSTER * CLUSTER_BYTES) < 0 ||
         fd_pwrite_all(fd, counts, 2 * clusters, REFCOUNT_BLOCK_CLUSTER * CLUSTER_BYTES) < 0 ||
-        write_header(fd, backing_path, strlen(backing_path), size_bytes, l1_entries) < 0)
+        write_header(fd, backing_path, backing_length, size_bytes, l1_entries) < 0)
         return nb_fail(err, nb_code_of_errno(errno), errno, "write the box's disk over '%s'", backing_path);
     return 0;
 }
@@ -130,16 +123,15 @@ bool qcow2_is_untouched(int fd) {
     return true;
 }
 
-int qcow2_rename_backing(int fd, const char *backing_path, nb_error *err) {
-    uint8_t header[HEADER_BYTES], length[4];
-    int result = check_backing(backing_path, err);
-    if (result < 0)
-        return result;
-    ssize_t n = pread(fd, header, sizeof(header), 0);
-    if (n != (ssize_t) sizeof(header) || !is_ours(header))
-        return nb_fail(err, NB_E_STORAGE, n < 0 ? errno : 0, "read the header of a disk");
-    store_be32(length, (uint32_t) strlen(backing_path));
-    if (fd_pwrite_all(fd, backing_path, strlen(backing_path), NAME_AT) < 0 || fd_pwrite_all(fd, length, sizeof(length), 16) < 0)
+int qcow2_copy_backing(int from, int to, nb_error *err) {
+    uint8_t ours[HEADER_BYTES], theirs[HEADER_BYTES], name[QCOW2_BACKING_MAX_BYTES];
+    if (pread(from, ours, sizeof(ours), 0) != (ssize_t) sizeof(ours) || pread(to, theirs, sizeof(theirs), 0) != (ssize_t) sizeof(theirs) ||
+        !is_ours(ours) || !is_ours(theirs))
+        return nb_fail(err, NB_E_STORAGE, 0, "read the header of a disk");
+    size_t length = load_be32(ours + 16);
+    if (length > sizeof(name) || pread(from, name, length, NAME_AT) != (ssize_t) length)
+        return nb_fail(err, NB_E_STORAGE, 0, "read what a disk lies over");
+    if (fd_pwrite_all(to, name, length, NAME_AT) < 0 || fd_pwrite_all(to, ours + 16, 4, 16) < 0)
         return nb_fail(err, nb_code_of_errno(errno), errno, "write the header of a disk");
     return 0;
 }

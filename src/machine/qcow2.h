@@ -28,9 +28,9 @@ int qcow2_read_size(int fd, uint64_t *ret_size_bytes, nb_error *err);
 /* Whether the disk @fd is one of qcow2_create_overlay() that nothing has been written to, with all of the disk below to be seen. */
 bool qcow2_is_untouched(int fd);
 
-/* Has a disk of qcow2_create_overlay() name another one below, of the same contents.
+/* Has a disk of qcow2_create_overlay() name what another one names as the disk below, of the same contents.
  *
- * Errors: -NB_E_INVALID (the name), -NB_E_STORAGE and its kin (it is no such disk; the write) */
-int qcow2_rename_backing(int fd, const char *backing_path, nb_error *err);
+ * Errors: -NB_E_STORAGE and its kin (one of them is no such disk; the write) */
+int qcow2_copy_backing(int from, int to, nb_error *err);
 
 #endif

@@ -16,7 +16,7 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/size.h"
-#include "wire/template.h"
+#include "machine/template.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -45,14 +45,14 @@
 #define HALF_MADE_SUFFIX ".new"
 
 #define FILE_NAME_SIZE (TEMPLATE_KEY_SIZE + sizeof(FAILED_SUFFIX))
-#define HEADER_PATH_SIZE (sizeof(((struct dirent *) NULL)->d_name) + sizeof("/" WIRE_TEMPLATE_HEADER_FILE))
+#define HEADER_PATH_SIZE (sizeof(((struct dirent *) NULL)->d_name) + sizeof("/" TEMPLATE_HEADER_FILE))
 
 static void name_file(const char *key, const char *suffix, char ret_name[FILE_NAME_SIZE]) {
     (void) snprintf(ret_name, FILE_NAME_SIZE, "%s%s", key, suffix);
 }
 
 static void name_header(const char *folder, char ret_path[HEADER_PATH_SIZE]) {
-    (void) snprintf(ret_path, HEADER_PATH_SIZE, "%s/" WIRE_TEMPLATE_HEADER_FILE, folder);
+    (void) snprintf(ret_path, HEADER_PATH_SIZE, "%s/" TEMPLATE_HEADER_FILE, folder);
 }
 
 /* NULL: none are wanted. */
@@ -165,12 +165,12 @@ static uint64_t find_unused_with_disk(const template_folder *folder, char ret_un
     ret_unused[0] = '\0';
     DIR *list = list_entries(folder);
     for (struct dirent *entry; list && (entry = readdir(list));) {
-        char header[HEADER_PATH_SIZE], disk[TEMPLATE_KEY_SIZE + sizeof("/" WIRE_TEMPLATE_DISK_FILE)];
+        char header[HEADER_PATH_SIZE], disk[TEMPLATE_KEY_SIZE + sizeof("/" TEMPLATE_DISK_FILE)];
         struct stat status;
         if (kind_of(entry->d_name) != TEMPLATE)
             continue;
         name_header(entry->d_name, header);
-        (void) snprintf(disk, sizeof(disk), "%.*s/" WIRE_TEMPLATE_DISK_FILE, TEMPLATE_KEY_SIZE - 1, entry->d_name);
+        (void) snprintf(disk, sizeof(disk), "%.*s/" TEMPLATE_DISK_FILE, TEMPLATE_KEY_SIZE - 1, entry->d_name);
         if (faccessat(folder->fd, disk, F_OK, 0) < 0)
             continue;
         bytes += occupied_bytes(folder, entry->d_name);

@@ -7,7 +7,7 @@
  */
 #include "shim/client.h"
 #include "shim/shim.h"
-#include "shim/template.h"
+#include "shim/template-make.h"
 #include "wire/template.h"
 
 #include <errno.h>

@@ -19,6 +19,7 @@
 #include "base/lock.h"
 #include "base/process.h"
 #include "jail/broker.h"
+#include "machine/template.h"
 #include "shim/care.h"
 #include "shim/client.h"
 #include "shim/event.h"
@@ -27,10 +28,8 @@
 #include "shim/session.h"
 #include "shim/start.h"
 #include "shim/stats.h"
-#include "shim/template.h"
 #include "shim/volume.h"
 #include "wire/failure.h"
-#include "wire/template.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -665,7 +664,7 @@ static void boot_instead(shim *s) {
     char *path = wire_str_copy(s->restored_image ? s->orders.launch.image_template_path : s->orders.launch.template_path);
     log_warning(&s->log, "template: %s: booting instead, once", s->failure_message);
     CLEANUP(cleanup_fd) int folder = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    (void) unlinkat(folder, WIRE_TEMPLATE_HEADER_FILE, 0);
+    (void) unlinkat(folder, TEMPLATE_HEADER_FILE, 0);
     event_tell(s, "template-refused", "message=", s->failure_message);
     forget_machine(s);
     s->template_refused = true;

@@ -11,8 +11,8 @@
 #include "jail/broker.h"
 #include "jail/filter.h"
 #include "machine/memory.h"
+#include "machine/template.h"
 #include "shim/limits.h"
-#include "shim/template.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +41,7 @@ static bool open_template(shim *s, const launch_strings *strings, template_files
     if (strings->image_template_path[0]) {
         int result = template_open(strings->image_template_path, memory_bytes, files, &why);
         if (result == 0)
-            result = template_give_disk(files, s->folder, DISK_FILE, strings->base_disk, &why);
+            result = template_give_disk(files, s->folder, DISK_FILE, &why);
         if (result == 0)
             return s->restored_image = true;
         template_files_close(files);

@@ -10,12 +10,11 @@
  *   A machine for the boxes of an image goes on from one of those, in a copy of its memory, with a disk over the image's. It is saved when the
  *   agent has mounted that, and the container stands; the disk is saved with it, for what is in the guest's memory and what is on the disk are one
  *   file system.
- *   The header is written last, and the files are then nobody's to write; the library moves the folder to its name. Whatever goes wrong before
+ *   The header is written last (template_seal()), and the files are then nobody's to write; the library moves the folder to its name. Whatever goes wrong before
  *   leaves a folder without a header, which is no template.
  */
-#include "shim/template.h"
+#include "shim/template-make.h"
 
-#include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -26,6 +25,7 @@
 #include "machine/machine.h"
 #include "machine/memory.h"
 #include "machine/qcow2.h"
+#include "machine/template.h"
 #include "wire/template.h"
 
 #include <errno.h>
@@ -166,22 +166,6 @@ static const link_handlers agent_handlers = {
 
 /* ----------------------------------------------------------------------------------------------------------- the machine */
 
-static int write_header(const maker *m, nb_error *err) {
-    uint8_t header[TEMPLATE_HEADER_BYTES] = TEMPLATE_MAGIC;
-    struct stat status, disk_status = {0};
-    CLEANUP(cleanup_fd) int fd = openat(WIRE_SHIM_FOLDER_FD, WIRE_TEMPLATE_HEADER_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
-    if (fd < 0 || fstat(m->state, &status) < 0 || (m->of_image && fstat(m->disk, &disk_status) < 0))
-        return nb_fail(err, nb_code_of_errno(errno), errno, "write '%s'", WIRE_TEMPLATE_HEADER_FILE);
-    store_le64(header + 8, m->memory_bytes);
-    store_le64(header + 16, (uint64_t) status.st_size);
-    store_le64(header + 24, (uint64_t) disk_status.st_size);
-    if (fchmod(m->memory, 0400) < 0 || fchmod(m->state, 0400) < 0 || (m->of_image && fchmod(m->disk, 0400) < 0) ||
-        fd_write_all(fd, header, sizeof(header)) < 0)
-        return nb_fail(err, nb_code_of_errno(errno), errno, "write '%s'", WIRE_TEMPLATE_HEADER_FILE);
-    (void) unlinkat(WIRE_SHIM_FOLDER_FD, CONSOLE_FILE, 0);
-    return 0;
-}
-
 static void on_saved(void *user) {
     maker *m = user;
     loop_timer_start(&m->timer, SAVE_TIMEOUT_MS);
@@ -197,10 +181,11 @@ static void on_ended(void *user, const machine_end *end) {
         fail(m, end->reason);
         return;
     }
-    if (write_header(m, &why) < 0) {
+    if (template_seal(WIRE_SHIM_FOLDER_FD, &(template_files){m->memory, m->state, m->disk}, &why) < 0) {
         answer_failure(m, &why);
         return;
     }
+    (void) unlinkat(WIRE_SHIM_FOLDER_FD, CONSOLE_FILE, 0);
     m->answered = true;
     link_send(&m->owner, wire_encode_template_made, (&(msg_template_made){.memory_bytes = m->memory_bytes}));
     link_drain(&m->owner, QUIT_GRACE_MS);
@@ -234,7 +219,7 @@ static int open_all(maker *m, nb_error *err) {
 static int begin_with(maker *m, const template_files *from, const char *base_disk, uint64_t disk_bytes, nb_error *err) {
     if (file_copy_sparse(from->memory_fd, m->memory) < 0)
         return nb_fail(err, nb_code_of_errno(errno), errno, "copy '%s'", TEMPLATE_MEMORY_FILE);
-    m->disk = open_new(WIRE_TEMPLATE_DISK_FILE, 0600, err);
+    m->disk = open_new(TEMPLATE_DISK_FILE, 0600, err);
     return m->disk < 0 ? -NB_E_STORAGE : qcow2_create_overlay(m->disk, base_disk, disk_bytes, err);
 }
 
