@@ -155,11 +155,12 @@ typedef struct nb_usage {
 } nb_usage;
 
 typedef struct nb_disk_usage {
-    nb_usage images;  /* their base disks */
-    nb_usage boxes;   /* their disks and logs */
-    nb_usage blobs;   /* what registries sent; removed with the last image that has it */
-    nb_usage volumes; /* named ones; active: a box mounts it */
-    nb_usage cache;   /* this version's helper programs, and other versions' */
+    nb_usage images;    /* their base disks */
+    nb_usage boxes;     /* their disks and logs */
+    nb_usage blobs;     /* what registries sent; removed with the last image that has it */
+    nb_usage volumes;   /* named ones; active: a box mounts it */
+    nb_usage templates; /* saved machines, wherever they are; another start makes them anew */
+    nb_usage cache;     /* this version's helper programs, and other versions' */
 } nb_disk_usage;
 
 /* What the home takes on its file system. Looks at every file of it, so it takes a moment. */

@@ -9,6 +9,7 @@
 #include "cli/progress.h"
 
 #include <nestbox/nestbox.h>
+#include <nestbox/template.h>
 
 /* docs/cli-status.md */
 enum {
@@ -82,6 +83,14 @@ static inline void cleanup_volume(nb_volume_info **volume) {
 
 static inline void cleanup_volume_list(nb_volume_list **list) {
     nb_volume_list_free(*list);
+}
+
+static inline void cleanup_template(nb_template_info **info) {
+    nb_template_free(*info);
+}
+
+static inline void cleanup_template_list(nb_template_list **list) {
+    nb_template_list_free(*list);
 }
 
 static inline void cleanup_image_list(nb_image_list **list) {

@@ -41,6 +41,7 @@ static int print_table(const nb_disk_usage *usage, nb_error *err) {
     add_row(&t, "Boxes", &usage->boxes);
     add_row(&t, "Blobs", &usage->blobs);
     add_row(&t, "Volumes", &usage->volumes);
+    add_row(&t, "Templates", &usage->templates);
     add_row(&t, "Cache", &usage->cache);
     int r = table_print(&t, stdout, err);
     table_done(&t);
@@ -66,7 +67,7 @@ const command command_system_df = {
     .summary = "Tell what the home takes on its file system",
     .details =
         "Images that no box is made from, boxes that do not run, and volumes that no box mounts could be removed: nestbox image prune,\n"
-        "nestbox rm, nestbox volume rm.\n"
+        "nestbox rm, nestbox volume rm; templates too, nestbox template rm: starts make them anew.\n"
         "Blobs are what registries sent; they go with the last image that has them.",
     .example = "nestbox system df",
     .opts = df_opts,

@@ -95,6 +95,14 @@ static void offer_volumes(cli *c, const char *typed) {
         offer(typed, list->items[i].name);
 }
 
+static void offer_templates(cli *c, const char *typed) {
+    CLEANUP(cleanup_template_list) nb_template_list *list = NULL;
+    if (nb_template_list_get(c->runtime, &list, NULL) < 0)
+        return;
+    for (size_t i = 0; i < list->count; i++)
+        offer(typed, list->items[i].key);
+}
+
 /* The commands that begin with @first, or all: those of a family by their first word, and with it by their second. */
 static void offer_commands(const char *first, const char *typed) {
     char before[PLACE_SIZE] = "";
@@ -148,6 +156,8 @@ static void offer_place(cli *c, const command *wanted, int index, const char *ty
         offer_images(c, typed);
     else if (strcmp(place, "NAME") == 0 && wanted != &command_volume_create && wanted->group == GROUP_VOLUME)
         offer_volumes(c, typed);
+    else if (strcmp(place, "KEY") == 0)
+        offer_templates(c, typed);
 }
 
 /* The words behind a command's name. */

@@ -66,8 +66,8 @@ void help_command(const command *c, FILE *to) {
 }
 
 const char *help_group_title(command_group group) {
-    static const char *const titles[GROUP_COUNT] = {
-        [GROUP_RUN] = "Running", [GROUP_BOX] = "Boxes", [GROUP_IMAGE] = "Images", [GROUP_VOLUME] = "Volumes", [GROUP_OTHER] = "Other"};
+    static const char *const titles[GROUP_COUNT] = {[GROUP_RUN] = "Running",    [GROUP_BOX] = "Boxes",          [GROUP_IMAGE] = "Images",
+                                                    [GROUP_VOLUME] = "Volumes", [GROUP_TEMPLATE] = "Templates", [GROUP_OTHER] = "Other"};
     return titles[group];
 }
 

@@ -199,6 +199,22 @@ json_t *json_of_volume(const nb_volume_info *volume) {
     return end(&b);
 }
 
+json_t *json_of_template(const nb_template_info *info) {
+    json_builder b = begin();
+    add_string(&b, "key", info->key);
+    add_string(&b, "image_id", info->image_id);
+    add_string(&b, "image", info->image);
+    add_string(&b, "accelerator", info->accelerator);
+    add_count(&b, "memory_bytes", info->memory_bytes);
+    add_count(&b, "cpus", info->cpus);
+    add_number(&b, "disk_bytes", (int64_t) info->disk_bytes);
+    add_bool(&b, "init", info->init);
+    add_count(&b, "size_bytes", info->size_bytes);
+    add_time(&b, "created_at", info->created_at_ms);
+    add_time(&b, "used_at", info->used_at_ms);
+    return end(&b);
+}
+
 static json_t *json_of_health_check(const nb_health_check *check) {
     json_builder b = begin();
     add_strings(&b, "test", check->test);
@@ -392,6 +408,7 @@ json_t *json_of_disk_usage(const nb_disk_usage *usage) {
     add(&b, "boxes", json_of_usage(&usage->boxes));
     add(&b, "blobs", json_of_usage(&usage->blobs));
     add(&b, "volumes", json_of_usage(&usage->volumes));
+    add(&b, "templates", json_of_usage(&usage->templates));
     add(&b, "cache", json_of_usage(&usage->cache));
     return end(&b);
 }

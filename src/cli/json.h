@@ -9,6 +9,7 @@
 
 #include <nestbox/events.h>
 #include <nestbox/nestbox.h>
+#include <nestbox/template.h>
 
 #include <jansson.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@ json_t *json_of_stats(const nb_box_info *box, const nb_box_stats *stats, double 
 json_t *json_of_checks(const nb_checks *checks);
 json_t *json_of_processes(const nb_process_list *list);
 json_t *json_of_event(const nb_runtime_event *event);
+json_t *json_of_template(const nb_template_info *info);
 json_t *json_of_volume(const nb_volume_info *volume);
 json_t *json_of_disk_usage(const nb_disk_usage *usage);
 

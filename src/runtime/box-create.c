@@ -38,12 +38,6 @@
 /* sethostname(2) takes 64 bytes. */
 #define HOSTNAME_MAX_BYTES 64u
 
-static int check_range(uint64_t value, uint64_t low, uint64_t high, const char *what, nb_error *err) {
-    if (value == 0 || (value >= low && value <= high))
-        return 0;
-    return nb_fail(err, NB_E_INVALID, 0, "%s: %" PRIu64 " is out of range: from %" PRIu64 " to %" PRIu64, what, value, low, high);
-}
-
 static int check_options(const nb_box_options *o, nb_error *err) {
     if (!o->image || !*o->image)
         return nb_fail(err, NB_E_INVALID, 0, "create a box: no image is named");
@@ -58,18 +52,18 @@ static int check_options(const nb_box_options *o, nb_error *err) {
         return nb_fail(err, NB_E_INVALID, 0, "stop signal '%s': there is no such signal", o->stop_signal);
     if (o->keep && (o->command.count > 0 || o->entrypoint.count > 0))
         return nb_fail(err, NB_E_INVALID, 0, "create a box: it cannot both have a command and be kept without one");
-    int result = check_range(o->memory_bytes, NB_MEMORY_MIN_BYTES, NB_MEMORY_MAX_BYTES, "memory", err);
+    int result = options_check_range(o->memory_bytes, NB_MEMORY_MIN_BYTES, NB_MEMORY_MAX_BYTES, "memory", err);
     if (result == 0)
-        result = check_range(o->disk_bytes, NB_DISK_MIN_BYTES, NB_DISK_MAX_BYTES, "disk", err);
+        result = options_check_range(o->disk_bytes, NB_DISK_MIN_BYTES, NB_DISK_MAX_BYTES, "disk", err);
     if (result == 0)
-        result = check_range(o->cpus, 1, NB_CPUS_MAX, "cpus", err);
+        result = options_check_range(o->cpus, 1, NB_CPUS_MAX, "cpus", err);
     if (result == 0)
-        result =
-            check_range(o->cpu_millis, NB_CPU_MILLIS_MIN, (uint64_t) (o->cpus ? o->cpus : NB_CPUS_MAX) * 1000, "thousandths of cpus", err);
+        result = options_check_range(o->cpu_millis, NB_CPU_MILLIS_MIN, (uint64_t) (o->cpus ? o->cpus : NB_CPUS_MAX) * 1000,
+                                     "thousandths of cpus", err);
     if (result == 0)
-        result = check_range(o->io_bytes_per_second, NB_IO_BYTES_MIN, NB_IO_BYTES_MAX, "bytes of the disk per second", err);
+        result = options_check_range(o->io_bytes_per_second, NB_IO_BYTES_MIN, NB_IO_BYTES_MAX, "bytes of the disk per second", err);
     if (result == 0)
-        result = check_range(o->io_operations_per_second, 1, NB_IO_OPERATIONS_MAX, "operations of the disk per second", err);
+        result = options_check_range(o->io_operations_per_second, 1, NB_IO_OPERATIONS_MAX, "operations of the disk per second", err);
     if (result == 0)
         result = care_check(o, err);
     if (result == 0)
@@ -227,12 +221,7 @@ static int merge(const nb_box_options *o, const image_record *image, const char 
     result = care_merge(o, image, &lists->health_command, &box->care, err);
     if (result < 0)
         return result;
-    if (box->disk_bytes && box->disk_bytes < image->disk_bytes)
-        return nb_fail(err, NB_E_INVALID, 0, "disk: %" PRIu64 " bytes are less than the image '%s' takes: %" PRIu64, box->disk_bytes,
-                       o->image, image->disk_bytes);
-    if (!box->disk_bytes)
-        box->disk_bytes = image->disk_bytes > NB_DISK_DEFAULT_BYTES ? image->disk_bytes : NB_DISK_DEFAULT_BYTES;
-    return 0;
+    return image_take_disk_size(image, o->image, &box->disk_bytes, err);
 }
 
 static int make_disk(const nb_runtime *rt, int folder, const box_record *box, nb_error *err) {
@@ -243,7 +232,7 @@ static int make_disk(const nb_runtime *rt, int folder, const box_record *box, nb
     CLEANUP(cleanup_fd) int disk = openat(folder, STATE_DISK_FILE, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (disk < 0)
         return nb_fail(err, nb_code_of_errno(errno), errno, "make the disk of the box");
-    return qcow2_create_overlay(disk, base, align_up(box->disk_bytes, 4096), err);
+    return qcow2_create_overlay(disk, base, align_up(box->disk_bytes, IMAGE_DISK_ALIGNMENT), err);
 }
 
 /* Makes the folder under @temporary, with its disk. The descriptor of its lock, held; anything else is cleaned up by the caller. */

@@ -14,8 +14,7 @@
 #include "base/fd.h"
 #include "base/id.h"
 #include "base/process.h"
-#include "machine/accel.h"
-#include "machine/find.h"
+#include "base/size.h"
 #include "machine/qcow2.h"
 #include "runtime/channel.h"
 #include "runtime/connect.h"
@@ -23,6 +22,7 @@
 #include "runtime/exec.h"
 #include "runtime/image.h"
 #include "runtime/launch.h"
+#include "runtime/machine-parts.h"
 #include "runtime/mount.h"
 #include "runtime/options.h"
 #include "runtime/privileges.h"
@@ -47,25 +47,20 @@
 
 /* What a start needs beside the box's own record; every path is the start's. */
 typedef struct start_parts {
-    guest_bundle bundle;
-    char *qemu, *agent, *files, *base_disk;
+    machine_parts machine;
+    char *files, *base_disk;
     char *template_path;       /* NULL: the machine boots */
     char *image_template_path; /* NULL: it has nothing of the image's */
     buf mounts;
-    accel_choice accel;
-    int shim; /* the program, verified */
 } start_parts;
 
 static void start_parts_done(start_parts *parts) {
-    guest_bundle_done(&parts->bundle);
-    free(parts->qemu);
-    free(parts->agent);
+    machine_parts_done(&parts->machine);
     free(parts->files);
     buf_done(&parts->mounts);
     free(parts->base_disk);
     free(parts->template_path);
     free(parts->image_template_path);
-    parts->shim = fd_close(parts->shim);
 }
 
 /* What is mounted, and the program that serves it, where it is needed. */
@@ -86,22 +81,18 @@ static bool has_never_run(int folder) {
 }
 
 static void find_templates(nb_runtime *rt, int folder, const box_record *box, bool is_visit, start_parts *parts) {
-    const template_shape shape = {parts->qemu,       parts->accel.name, parts->bundle.kernel, parts->bundle.modules, parts->agent,
-                                  box->memory_bytes, box->cpus,         box->boot_timeout_ms};
-    const template_content content = {box->image_id, parts->base_disk, box->disk_bytes, box->init || box->keep};
-    parts->template_path = template_prepare(rt, parts->shim, &shape);
+    const template_shape shape = {&parts->machine, box->memory_bytes, box->cpus, box->boot_timeout_ms};
+    const template_content content = {box->image_id, parts->base_disk, align_up(box->disk_bytes, IMAGE_DISK_ALIGNMENT),
+                                      box->init || box->keep};
+    parts->template_path = template_prepare(rt, &shape);
     if (parts->template_path && !is_visit && has_never_run(folder))
-        parts->image_template_path = template_prepare_image(rt, parts->shim, &shape, &content, parts->template_path);
+        parts->image_template_path = template_prepare_image(rt, &shape, &content, parts->template_path);
 }
 
 static int find_parts(nb_runtime *rt, int folder, const box_record *box, const nb_start_options *o, start_parts *parts, nb_error *err) {
-    *parts = (start_parts){.shim = -1};
+    *parts = (start_parts){.files = NULL};
     buf_init(&parts->mounts, WIRE_MOUNTS_MAX_BYTES);
-    int result = accel_choose(rt->accelerator, &parts->accel, err);
-    if (result == 0)
-        result = machine_find_program(host_machine(), &parts->qemu, err);
-    if (result == 0)
-        result = guest_bundle_find(&parts->bundle, err);
+    int result = machine_parts_find(rt, &parts->machine, err);
     if (result < 0)
         return result;
     parts->base_disk = image_disk_path(rt, box->image_id);
@@ -109,16 +100,9 @@ static int find_parts(nb_runtime *rt, int folder, const box_record *box, const n
         return nb_fail_oom(err);
     if (access(parts->base_disk, R_OK) < 0)
         return nb_fail(err, NB_E_STORAGE, errno, "open the base disk '%s'", parts->base_disk);
-    int agent = home_program(rt, &embedded_guest, &parts->agent, err);
-    if (agent < 0)
-        return agent;
-    (void) fd_close(agent);
     result = o->bare ? 0 : find_mounts(rt, box, parts, err);
     if (result < 0)
         return result;
-    parts->shim = home_program(rt, &embedded_shim, NULL, err);
-    if (parts->shim < 0)
-        return parts->shim;
     find_templates(rt, folder, box, o->visit, parts);
     return 0;
 }
@@ -142,11 +126,11 @@ static int send_order(nb_runtime *rt, int socket, const box_record *box, const s
         return result;
     msg_launch launch = {
         .box_id = wire_str(box->id),
-        .qemu = wire_str(parts->qemu),
-        .accelerator = wire_str(parts->accel.name),
-        .kernel = wire_str(parts->bundle.kernel),
-        .modules = wire_str(parts->bundle.modules),
-        .agent = wire_str(parts->agent),
+        .qemu = wire_str(parts->machine.qemu),
+        .accelerator = wire_str(parts->machine.accel.name),
+        .kernel = wire_str(parts->machine.bundle.kernel),
+        .modules = wire_str(parts->machine.bundle.modules),
+        .agent = wire_str(parts->machine.agent),
         .base_disk = wire_str(parts->base_disk),
         .files = wire_str(parts->files ? parts->files : ""),
         .template_path = wire_str(parts->template_path ? parts->template_path : ""),
@@ -224,7 +208,7 @@ static int start_fresh(nb_runtime *rt, int folder, const box_record *box, const 
     bool answered_by_shim = false;
     CLEANUP(cleanup_fd) int socket = -1;
     if (result == 0)
-        result = launch_shim(parts.shim, "nestbox-shim", folder, err);
+        result = launch_shim(parts.machine.shim, "nestbox-shim", folder, err);
     if (result >= 0) {
         socket = result;
         answered_by_shim = true;

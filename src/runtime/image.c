@@ -18,6 +18,7 @@
 #include "runtime/options.h"
 #include "runtime/pull.h"
 #include "runtime/result.h"
+#include "runtime/template.h"
 #include "wire/limits.h"
 
 #include <errno.h>
@@ -321,6 +322,15 @@ int image_find(nb_runtime *rt, const char *name_or_id, arena *a, image_record *r
     return familiar && store_find_image(rt->store, familiar, a, ret_image, NULL) == 0 ? 0 : result;
 }
 
+int image_take_disk_size(const image_record *image, const char *named, uint64_t *bytes, nb_error *err) {
+    if (*bytes && *bytes < image->disk_bytes)
+        return nb_fail(err, NB_E_INVALID, 0, "disk: %" PRIu64 " bytes are less than the image '%s' takes: %" PRIu64, *bytes, named,
+                       image->disk_bytes);
+    if (!*bytes)
+        *bytes = image->disk_bytes > NB_DISK_DEFAULT_BYTES ? image->disk_bytes : NB_DISK_DEFAULT_BYTES;
+    return 0;
+}
+
 int nb_image_inspect(nb_runtime *rt, const char *name_or_id, nb_image_info **ret_image, nb_error *err) {
     if (!rt || !name_or_id || !ret_image)
         return nb_fail(err, NB_E_INVALID, 0, "look at an image: an argument is NULL");
@@ -378,6 +388,7 @@ int image_forget(nb_runtime *rt, const image_record *image, arena *a, strv *ret_
     event_tell_one(rt, EVENT_IMAGE, *ret_gone ? "remove" : "untag", image->id, EVENT_NAME, image->name);
     if (!*ret_gone)
         return 0;
+    template_forget_image(rt, image->id);
     CLEANUP(cleanup_free) char *path = image_disk_path(rt, image->id);
     if (!path || (unlink(path) < 0 && errno != ENOENT))
         result = nb_fail(err, nb_code_of_errno(errno), errno, "remove its base disk");

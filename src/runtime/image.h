@@ -44,6 +44,16 @@ int image_forget(nb_runtime *rt, const image_record *image, arena *a, strv *ret_
 #define IMAGE_DISK_NAME_SIZE (64 + sizeof(".ext4"))
 void image_disk_name(const char *id, char ret_name[IMAGE_DISK_NAME_SIZE]);
 
+/* A box's disk is a multiple of it. */
+#define IMAGE_DISK_ALIGNMENT UINT64_C(4096)
+
+/* How large the disk of a box of the image is.
+ *
+ * @named  what the image was called, for the message
+ * @bytes  in: what is wanted, 0 for the usual; out: what it is to be
+ * -NB_E_INVALID: less than the image takes */
+int image_take_disk_size(const image_record *image, const char *named, uint64_t *bytes, nb_error *err);
+
 /* The path of an image's base disk; the caller's. NULL: out of memory. */
 char *image_disk_path(const nb_runtime *rt, const char *id);
 

@@ -6,6 +6,7 @@
 
 #include "base/strv.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* A struct larger than this was not initialised. */
@@ -30,6 +31,12 @@ int options_take(void *ours, size_t size, const void *theirs, const char *name, 
 
 static bool is_letter_or_digit(char c) {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+int options_check_range(uint64_t value, uint64_t low, uint64_t high, const char *what, nb_error *err) {
+    if (value == 0 || (value >= low && value <= high))
+        return 0;
+    return nb_fail(err, NB_E_INVALID, 0, "%s: %" PRIu64 " is out of range: from %" PRIu64 " to %" PRIu64, what, value, low, high);
 }
 
 bool name_is_valid(const char *name) {

@@ -12,10 +12,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Copies the caller's struct, of whatever version, into ours of @size bytes, zero where his is shorter. Every option struct begins with its
  * size_t size. NULL gives zeroes. -NB_E_INVALID: no size was set. -NB_E_UNSUPPORTED: something is set that we do not know. */
 int options_take(void *ours, size_t size, const void *theirs, const char *name, nb_error *err);
+
+/* That a number is 0, which stands for what is usual, or within a range. @what names it in the message. */
+int options_check_range(uint64_t value, uint64_t low, uint64_t high, const char *what, nb_error *err);
 
 /* Of a list of short words: capabilities, limits. */
 #define OPTIONS_LIST_MAX_BYTES 4096u

@@ -55,33 +55,32 @@ static void name_header(const char *folder, char ret_path[HEADER_PATH_SIZE]) {
     (void) snprintf(ret_path, HEADER_PATH_SIZE, "%s/" TEMPLATE_HEADER_FILE, folder);
 }
 
-/* NULL: none are wanted. */
-static char *templates_path(const nb_runtime *rt) {
+static int choose_path(const nb_runtime *rt, char **ret_path, nb_error *err) {
     const char *given = getenv("NESTBOX_TEMPLATES");
-    char *path = NULL;
+    if (given && strcmp(given, "off") == 0)
+        return nb_fail(err, NB_E_UNSUPPORTED, 0, "NESTBOX_TEMPLATES is off");
     if (given && *given)
-        return strcmp(given, "off") == 0 ? NULL : strdup(given);
-    return asprintf(&path, "%s/" HOME_TEMPLATES, rt->home) < 0 ? NULL : path;
+        *ret_path = strdup(given);
+    else if (asprintf(ret_path, "%s/" HOME_TEMPLATES, rt->home) < 0)
+        *ret_path = NULL;
+    return *ret_path ? 0 : nb_fail_oom(err);
 }
 
-bool template_folder_open(const nb_runtime *rt, template_folder *ret_folder) {
+int template_folder_open(const nb_runtime *rt, template_folder *ret_folder, nb_error *err) {
     struct stat status;
-    *ret_folder = (template_folder){.log = &rt->log, .path = templates_path(rt), .fd = -1};
-    if (!ret_folder->path)
-        return false;
-    if (mkdir(ret_folder->path, 0700) < 0 && errno != EEXIST) {
-        log_warning(&rt->log, "template: make the folder '%s': %s", ret_folder->path, strerror(errno));
-        return false;
-    }
+    *ret_folder = (template_folder){.log = &rt->log, .fd = -1};
+    int result = choose_path(rt, &ret_folder->path, err);
+    if (result < 0)
+        return result;
+    if (mkdir(ret_folder->path, 0700) < 0 && errno != EEXIST)
+        return nb_fail(err, nb_code_of_errno(errno), errno, "make the folder '%s'", ret_folder->path);
     CLEANUP(cleanup_fd) int fd = open(ret_folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return false;
-    if (fstat(fd, &status) < 0 || status.st_uid != geteuid() || (status.st_mode & 0022)) {
-        log_warning(&rt->log, "template: '%s' belongs to somebody else, or others may write there: not used", ret_folder->path);
-        return false;
-    }
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return nb_fail(err, nb_code_of_errno(errno), errno, "open the folder '%s'", ret_folder->path);
+    if (status.st_uid != geteuid() || (status.st_mode & 0022))
+        return nb_fail(err, NB_E_PERMISSION, 0, "'%s' belongs to somebody else, or others may write there: not used", ret_folder->path);
     ret_folder->fd = take_fd(&fd);
-    return true;
+    return 0;
 }
 
 void template_folder_close(template_folder *folder) {
@@ -193,7 +192,7 @@ bool template_folder_make_room(const template_folder *folder, const char *like, 
             return false;
         }
         log_info(folder->log, "template: '%s' is removed: another one needs its place", unused);
-        if (file_remove_tree(folder->fd, unused) < 0)
+        if (template_folder_remove(folder, unused) < 0)
             return false;
     }
     return true;
@@ -238,34 +237,89 @@ static int make(const template_folder *folder, const char *key, const template_m
     return result;
 }
 
-bool template_folder_provide(const template_folder *folder, const char *key, const template_maker *maker) {
-    char lock_name[FILE_NAME_SIZE], note[FILE_NAME_SIZE];
+/* Takes the lock of what is to be made, or finds it made. */
+static int lock_key(const template_folder *folder, const char *key, int64_t wait_ms, int *ret_lock, nb_error *err) {
+    char name[FILE_NAME_SIZE];
+    name_file(key, LOCK_SUFFIX, name);
+    CLEANUP(cleanup_fd) int lock = openat(folder->fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (lock < 0)
+        return nb_fail(err, nb_code_of_errno(errno), errno, "open '%s/%s'", folder->path, name);
+    if ((wait_ms > 0 ? lock_wait(lock, wait_ms) : lock_take(lock)) < 0)
+        return errno == EAGAIN ? nb_fail(err, NB_E_INVALID_STATE, 0, "another program makes it")
+                               : nb_fail(err, nb_code_of_errno(errno), errno, "lock '%s/%s'", folder->path, name);
+    (void) futimens(lock, NULL); /* in use: it is not swept */
+    *ret_lock = take_fd(&lock);
+    return 0;
+}
+
+static int check_note(const template_folder *folder, const char *note, bool retry, nb_error *err) {
+    return !retry && has_failed_lately(folder, note)
+               ? nb_fail(err, NB_E_INVALID_STATE, 0, "it could not be made lately, as '%s/%s' says", folder->path, note)
+               : 0;
+}
+
+int template_folder_provide(const template_folder *folder, const char *key, const template_maker *maker, nb_error *err) {
+    char note[FILE_NAME_SIZE];
+    CLEANUP(cleanup_fd) int lock = -1;
     nb_error why;
-    name_file(key, LOCK_SUFFIX, lock_name);
     name_file(key, FAILED_SUFFIX, note);
     if (template_folder_use(folder, key))
-        return true;
-    if (has_failed_lately(folder, note))
-        return false;
-    CLEANUP(cleanup_fd) int lock = openat(folder->fd, lock_name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (lock < 0 || (maker->wait_ms > 0 ? lock_wait(lock, maker->wait_ms) : lock_take(lock)) < 0) {
-        if (lock < 0 || errno != EAGAIN || maker->wait_ms > 0)
-            log_warning(folder->log, "template: lock '%s': %s", lock_name, strerror(errno));
-        return false;
-    }
-    (void) futimens(lock, NULL); /* in use: it is not swept */
-    if (template_folder_use(folder, key))
-        return true;
-    if (has_failed_lately(folder, note))
-        return false;
+        return 0;
+    int result = check_note(folder, note, maker->retry, err);
+    if (result == 0)
+        result = lock_key(folder, key, maker->wait_ms, &lock, err);
+    if (result < 0 || template_folder_use(folder, key))
+        return result;
+    result = check_note(folder, note, maker->retry, err);
+    if (result < 0)
+        return result;
     sweep_old(folder);
     log_info(folder->log, "template: making '%s'", key);
-    if (make(folder, key, maker, &why) == 0)
-        return true;
+    result = make(folder, key, maker, &why);
+    if (result == 0) {
+        (void) unlinkat(folder->fd, note, 0);
+        return 0;
+    }
     /* No warning: where the boot fails too, that is what the user is to read. */
     log_info(folder->log, "template: make '%s': %s: machines do without", key, why.message);
     (void) file_write_atomic(folder->fd, note, why.message, strlen(why.message), false);
-    return false;
+    if (err)
+        *err = why;
+    return result;
+}
+
+int template_folder_remove(const template_folder *folder, const char *key) {
+    char header[HEADER_PATH_SIZE], note[FILE_NAME_SIZE];
+    name_header(key, header);
+    name_file(key, ASKED_SUFFIX, note);
+    (void) unlinkat(folder->fd, note, 0);
+    (void) unlinkat(folder->fd, header, 0); /* what is half removed is none */
+    return file_remove_tree(folder->fd, key);
+}
+
+int template_folder_each(const template_folder *folder, int (*each)(void *user, const char *key), void *user, nb_error *err) {
+    DIR *list = list_entries(folder);
+    int result = list ? 0 : nb_fail(err, nb_code_of_errno(errno), errno, "list '%s'", folder->path);
+    for (struct dirent *entry; result == 0 && (entry = readdir(list));) {
+        char header[HEADER_PATH_SIZE];
+        name_header(entry->d_name, header);
+        if (kind_of(entry->d_name) == TEMPLATE && faccessat(folder->fd, header, F_OK, 0) == 0)
+            result = each(user, entry->d_name);
+    }
+    if (list)
+        (void) closedir(list);
+    return result;
+}
+
+bool template_folder_measure(const template_folder *folder, const char *key, uint64_t *ret_bytes, uint64_t *ret_used_at_ms) {
+    char header[HEADER_PATH_SIZE];
+    struct stat status;
+    name_header(key, header);
+    if (fstatat(folder->fd, header, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    *ret_bytes = occupied_bytes(folder, key);
+    *ret_used_at_ms = (uint64_t) status.st_mtim.tv_sec * 1000 + (uint64_t) status.st_mtim.tv_nsec / 1000000;
+    return true;
 }
 
 void template_folder_look(const template_folder *folder, size_t *ret_count, char *ret_failure, size_t size) {

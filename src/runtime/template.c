@@ -19,10 +19,10 @@
 #include "runtime/channel.h"
 #include "runtime/embedded.h"
 #include "runtime/launch.h"
-#include "runtime/template-folder.h"
 #include "wire/message.h"
 #include "wire/template.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sha2.h>
@@ -34,7 +34,7 @@
 #include <sys/types.h>
 
 /* Counts up with what a template holds, or is asked to do. */
-#define TEMPLATE_FORM 2
+#define TEMPLATE_FORM 3
 #define SHAPE_MAX_BYTES ((size_t) 64 << 10)
 #define BOOT_ID_SIZE 64
 /* Beyond the boot itself: the save, and a loaded host. */
@@ -79,9 +79,10 @@ static bool add_shape(buf *text, const template_shape *shape) {
     char boot_id[BOOT_ID_SIZE];
     read_boot_id(boot_id);
     return add_line(text, "form %d\nhost %s\naccelerator %s\nmemory %" PRIu64 "\ncpus %" PRIu32 "\nagent %s\nshim %s\n", TEMPLATE_FORM,
-                    boot_id, shape->accelerator, machine_memory_class(shape->memory_bytes), shape->cpus, embedded_guest.sha256,
+                    boot_id, shape->parts->accel.name, machine_memory_class(shape->memory_bytes), shape->cpus, embedded_guest.sha256,
                     embedded_shim.sha256) &&
-           add_file(text, "qemu", shape->qemu) && add_file(text, "kernel", shape->kernel) && add_file(text, "modules", shape->modules);
+           add_file(text, "qemu", shape->parts->qemu) && add_file(text, "kernel", shape->parts->bundle.kernel) &&
+           add_file(text, "modules", shape->parts->bundle.modules);
 }
 
 /* The same image's disk in another home is the same disk, bit for bit, if the same program made it. */
@@ -112,42 +113,68 @@ static bool make_key(const template_shape *shape, const template_content *conten
 /* ------------------------------------------------------------------------------------------------------------------ making */
 
 typedef struct order {
-    int shim;
     const template_shape *shape;
     const template_content *content; /* NULL, like the next: the machine boots, and is saved without either */
     const char *template;
 } order;
 
+static uint8_t setup_flags(const template_content *content) {
+    return content && content->init ? WIRE_SETUP_INIT : 0;
+}
+
+static int write_about(const order *o, int folder, nb_error *err) {
+    CLEANUP(buf_done) buf bytes;
+    const msg_template_about about = {
+        .accelerator = wire_str(o->shape->parts->accel.name),
+        .memory_bytes = machine_memory_class(o->shape->memory_bytes),
+        .cpus = o->shape->cpus,
+        .image_id = wire_str(o->content ? o->content->image_id : ""),
+        .disk_bytes = o->content ? o->content->disk_bytes : 0,
+        .setup_flags = setup_flags(o->content),
+    };
+    buf_init(&bytes, TEMPLATE_ABOUT_MAX_BYTES);
+    if (!wire_encode_template_about(&bytes, &about))
+        return nb_fail_full(err, &bytes, "an image's id is too long");
+    if (file_write_atomic(folder, TEMPLATE_ABOUT_FILE, buf_bytes(&bytes), buf_length(&bytes), false) < 0 ||
+        fchmodat(folder, TEMPLATE_ABOUT_FILE, 0400, 0) < 0)
+        return nb_fail(err, nb_code_of_errno(errno), errno, "write '%s'", TEMPLATE_ABOUT_FILE);
+    return 0;
+}
+
 static int make(void *user, int folder, nb_error *err) {
     const order *o = user;
     const template_shape *shape = o->shape;
+    const machine_parts *parts = shape->parts;
     CLEANUP(buf_done) buf bytes;
     const uint8_t *answer;
     size_t length;
     msg_template_made made;
     msg_template message = {
-        .qemu = wire_str(shape->qemu),
-        .accelerator = wire_str(shape->accelerator),
-        .kernel = wire_str(shape->kernel),
-        .modules = wire_str(shape->modules),
-        .agent = wire_str(shape->agent),
+        .qemu = wire_str(parts->qemu),
+        .accelerator = wire_str(parts->accel.name),
+        .kernel = wire_str(parts->bundle.kernel),
+        .modules = wire_str(parts->bundle.modules),
+        .agent = wire_str(parts->agent),
         .memory_bytes = shape->memory_bytes,
         .cpus = shape->cpus,
         .boot_timeout_ms = shape->boot_timeout_ms,
+        .setup_flags = setup_flags(o->content),
     };
     if (o->content) {
         message.template_path = wire_str(o->template);
         message.base_disk = wire_str(o->content->base_disk);
         message.disk_bytes = o->content->disk_bytes;
-        message.setup_flags = o->content->init ? WIRE_SETUP_INIT : 0;
     }
     buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
-    CLEANUP(cleanup_fd) int socket = launch_shim(o->shim, WIRE_TEMPLATE_PROGRAM, folder, err);
+    int result = write_about(o, folder, err);
+    if (result < 0)
+        return result;
+    CLEANUP(cleanup_fd) int socket = launch_shim(parts->shim, WIRE_TEMPLATE_PROGRAM, folder, err);
     if (socket < 0)
         return socket;
     if (!wire_control(&bytes, wire_encode_template, &message))
         return nb_fail_full(err, &bytes, "a path of the machine is too long");
-    int result = channel_send(socket, &bytes, deadline_in(SEND_TIMEOUT_MS), err);
+    result = channel_send(socket, &bytes, deadline_in(SEND_TIMEOUT_MS), err);
     if (result == 0)
         result = channel_receive(socket, TO_CLIENT, deadline_in((int64_t) shape->boot_timeout_ms + MAKE_ALLOWANCE_MS), &bytes, &answer,
                                  &length, err);
@@ -161,13 +188,28 @@ static char *path_of(const template_folder *folder, const char *key) {
     return asprintf(&path, "%s/%s", folder->path, key) < 0 ? NULL : path;
 }
 
-char *template_prepare(nb_runtime *rt, int shim, const template_shape *shape) {
+static int provide_machine(const template_folder *folder, const char *key, const template_shape *shape, bool retry, nb_error *err) {
+    order o = {.shape = shape};
+    const template_maker maker = {make, &o, .wait_ms = (int64_t) shape->boot_timeout_ms + MAKE_ALLOWANCE_MS, .retry = retry};
+    return template_folder_provide(folder, key, &maker, err);
+}
+
+char *template_prepare(nb_runtime *rt, const template_shape *shape) {
     char key[TEMPLATE_KEY_SIZE];
+    nb_error why;
     CLEANUP(template_folder_close) template_folder folder;
-    order o = {.shim = shim, .shape = shape};
-    const template_maker maker = {make, &o, (int64_t) shape->boot_timeout_ms + MAKE_ALLOWANCE_MS};
-    bool found = template_folder_open(rt, &folder) && make_key(shape, NULL, key) && template_folder_provide(&folder, key, &maker);
-    return found ? path_of(&folder, key) : NULL;
+    int result = template_folder_open(rt, &folder, &why);
+    if (result < 0) {
+        if (result != -NB_E_UNSUPPORTED)
+            log_warning(&rt->log, "template: %s", why.message);
+        return NULL;
+    }
+    if (!make_key(shape, NULL, key))
+        return NULL;
+    if (provide_machine(&folder, key, shape, false, &why) == 0)
+        return path_of(&folder, key);
+    log_info(&rt->log, "template: none: %s", why.message);
+    return NULL;
 }
 
 /* How much those of images may take; 0: none are wanted. */
@@ -184,25 +226,58 @@ static uint64_t image_templates_bound(const nb_runtime *rt) {
     return 0;
 }
 
-char *template_prepare_image(nb_runtime *rt, int shim, const template_shape *shape, const template_content *content, const char *template) {
+/* @template  the path of one of the machine's shape */
+static int provide_image(const template_folder *folder, const char *key, order *o, uint64_t max_bytes, bool retry, nb_error *err) {
+    const template_maker maker = {.make = make, .user = o, .retry = retry};
+    if (template_folder_use(folder, key))
+        return 0;
+    if (!template_folder_make_room(folder, strrchr(o->template, '/') + 1, max_bytes))
+        return nb_fail_hint(
+            err, nb_fail(err, NB_E_INVALID_STATE, 0, "it finds no room among those of images, which were all used within ten minutes"),
+            "let them have more: NESTBOX_IMAGE_TEMPLATES, or remove one: nestbox template rm");
+    return template_folder_provide(folder, key, &maker, err);
+}
+
+char *template_prepare_image(nb_runtime *rt, const template_shape *shape, const template_content *content, const char *template) {
     char key[TEMPLATE_KEY_SIZE];
     uint64_t max_bytes = image_templates_bound(rt);
+    nb_error why;
+    order o = {shape, content, template};
     CLEANUP(template_folder_close) template_folder folder = {.fd = -1};
-    if (max_bytes == 0 || !template_folder_open(rt, &folder) || !make_key(shape, content, key))
+    if (max_bytes == 0 || template_folder_open(rt, &folder, NULL) < 0 || !make_key(shape, content, key))
         return NULL;
-    if (template_folder_use(&folder, key))
+    if (!template_folder_use(&folder, key) && !template_folder_ask(&folder, key))
+        return NULL;
+    if (provide_image(&folder, key, &o, max_bytes, false, &why) == 0)
         return path_of(&folder, key);
-    if (!template_folder_ask(&folder, key) || !template_folder_make_room(&folder, strrchr(template, '/') + 1, max_bytes))
-        return NULL;
-    order o = {.shim = shim, .shape = shape, .content = content, .template = template};
-    const template_maker maker = {.make = make, .user = &o};
-    return template_folder_provide(&folder, key, &maker) ? path_of(&folder, key) : NULL;
+    log_info(&rt->log, "template: none of the image: %s", why.message);
+    return NULL;
+}
+
+int template_make(nb_runtime *rt, const template_shape *shape, const template_content *content, char ret_key[TEMPLATE_KEY_SIZE],
+                  nb_error *err) {
+    char machine_key[TEMPLATE_KEY_SIZE];
+    uint64_t max_bytes = image_templates_bound(rt);
+    CLEANUP(template_folder_close) template_folder folder;
+    int result = template_folder_open(rt, &folder, err);
+    if (result < 0)
+        return result;
+    if (content && max_bytes == 0)
+        return nb_fail(err, NB_E_UNSUPPORTED, 0, "NESTBOX_IMAGE_TEMPLATES is off");
+    if (!make_key(shape, NULL, machine_key) || !make_key(shape, content, ret_key))
+        return nb_fail(err, nb_code_of_errno(errno), errno, "look at the files that the machine is made of");
+    result = provide_machine(&folder, machine_key, shape, true, err);
+    if (result < 0 || !content)
+        return result;
+    CLEANUP(cleanup_free) char *template = path_of(&folder, machine_key);
+    order o = {shape, content, template};
+    return template ? provide_image(&folder, ret_key, &o, max_bytes, true, err) : nb_fail_oom(err);
 }
 
 void template_look(const nb_runtime *rt, size_t *ret_count, char *ret_failure, size_t size) {
     CLEANUP(template_folder_close) template_folder folder;
     *ret_count = 0;
     ret_failure[0] = '\0';
-    if (template_folder_open(rt, &folder))
+    if (template_folder_open(rt, &folder, NULL) == 0)
         template_folder_look(&folder, ret_count, ret_failure, size);
 }

@@ -5,11 +5,12 @@
 #ifndef RUNTIME_TEMPLATE_H
 #define RUNTIME_TEMPLATE_H
 
-#include "runtime/runtime.h"
+#include "runtime/machine-parts.h"
+#include "runtime/template-folder.h"
 
 /* What a machine is made of: all of it shapes a template. */
 typedef struct template_shape {
-    const char *qemu, *accelerator, *kernel, *modules, *agent;
+    const machine_parts *parts;
     uint64_t memory_bytes; /* of the container */
     uint32_t cpus, boot_timeout_ms;
 } template_shape;
@@ -21,17 +22,29 @@ typedef struct template_content {
     bool init;
 } template_content;
 
+/* The file of a template's folder that says what it is of: the message TEMPLATE_ABOUT. */
+#define TEMPLATE_ABOUT_FILE "about"
+#define TEMPLATE_ABOUT_MAX_BYTES ((size_t) 4096)
+
 /* The folder of a template for machines of that shape, which is made now where there is none: by this program, or by another one that is waited for.
  *
- * @shim  the program that makes it, open
  * The caller's; NULL: there is none, and why is in the log: the machine boots then */
-char *template_prepare(nb_runtime *rt, int shim, const template_shape *shape);
+char *template_prepare(nb_runtime *rt, const template_shape *shape);
 
 /* The folder of a template for boxes of that shape and content that have never run. It is made, from @template, the second time that one is asked
  * for, unless another program is at it: who does not get one goes on from @template.
  *
  * The caller's; NULL: there is none */
-char *template_prepare_image(nb_runtime *rt, int shim, const template_shape *shape, const template_content *content, const char *template);
+char *template_prepare_image(nb_runtime *rt, const template_shape *shape, const template_content *content, const char *template);
+
+/* The same at somebody's wish: at once, also one that could not be made lately, and with what went wrong.
+ *
+ * @content  NULL: of a machine alone */
+int template_make(nb_runtime *rt, const template_shape *shape, const template_content *content, char ret_key[TEMPLATE_KEY_SIZE],
+                  nb_error *err);
+
+/* Removes those of an image that is gone. */
+void template_forget_image(nb_runtime *rt, const char *image_id);
 
 /* How many there are, and why the last one could not be made, "" where all could. */
 void template_look(const nb_runtime *rt, size_t *ret_count, char *ret_failure, size_t size);

@@ -6,6 +6,8 @@
  */
 #include "runtime/usage.h"
 
+#include <nestbox/template.h>
+
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "runtime/image.h"
@@ -144,6 +146,23 @@ static int usage_of_volumes(nb_runtime *rt, nb_usage *ret_usage, nb_error *err) 
     return 0;
 }
 
+/* Wherever they are: starts of this home's boxes have made them, or go on from them. */
+static int usage_of_templates(nb_runtime *rt, nb_usage *ret_usage, nb_error *err) {
+    nb_template_list *list;
+    nb_usage usage = {0};
+    *ret_usage = usage;
+    int result = nb_template_list_get(rt, &list, err);
+    if (result < 0) /* in a folder that is not to be relied on there is none */
+        return result == -NB_E_PERMISSION ? 0 : result;
+    for (size_t i = 0; i < list->count; i++)
+        usage.size_bytes += list->items[i].size_bytes;
+    usage.count = list->count;
+    usage.reclaimable_bytes = usage.size_bytes;
+    nb_template_list_free(list);
+    *ret_usage = usage;
+    return 0;
+}
+
 int nb_runtime_disk_usage(nb_runtime *rt, nb_disk_usage *ret_usage, nb_error *err) {
     nb_disk_usage usage = {0};
     if (!rt || !ret_usage)
@@ -156,6 +175,8 @@ int nb_runtime_disk_usage(nb_runtime *rt, nb_disk_usage *ret_usage, nb_error *er
     usage.blobs = usage_of_folder(rt, HOME_LAYOUT);
     usage.cache = usage_of_folder(rt, HOME_CACHE);
     result = usage_of_volumes(rt, &usage.volumes, err);
+    if (result == 0)
+        result = usage_of_templates(rt, &usage.templates, err);
     if (result < 0)
         return result;
     *ret_usage = usage;

@@ -174,6 +174,15 @@ enum wire_direction {
 
 #define WIRE_TEMPLATE_MADE(F) F(u64, memory_bytes, 0)
 
+/* The file "about" of a template's folder. image_id: empty without an image, like the next two. */
+#define WIRE_TEMPLATE_ABOUT(F)               \
+    F(str, accelerator, WIRE_NAME_MAX_BYTES) \
+    F(u64, memory_bytes, 0)                  \
+    F(u32, cpus, 0)                          \
+    F(str, image_id, WIRE_NAME_MAX_BYTES)    \
+    F(u64, disk_bytes, 0)                    \
+    F(u8, setup_flags, 0)
+
 /* The machine runs, and its main command, where it has one. */
 #define WIRE_LAUNCHED(F) F(u32, shim_pid, 0) F(u32, machine_pid, 0)
 
@@ -436,6 +445,7 @@ enum wire_direction {
     M(msg_template, wire_encode_template, wire_decode_template, 38, "TEMPLATE", TO_SHIM, WIRE_TEMPLATE)                                \
     M(msg_template_made, wire_encode_template_made, wire_decode_template_made, 39, "TEMPLATE_MADE", TO_CLIENT, WIRE_TEMPLATE_MADE)     \
     M(msg_record, wire_encode_record, wire_decode_record, 30, "RECORD", ON_DISK, WIRE_RECORD)                                          \
+    M(msg_template_about, wire_encode_template_about, wire_decode_template_about, 51, "TEMPLATE_ABOUT", ON_DISK, WIRE_TEMPLATE_ABOUT)  \
     M(msg_health_result, wire_encode_health_result, wire_decode_health_result, 37, "HEALTH_RESULT", ON_DISK, WIRE_HEALTH_RESULT)       \
     M(msg_import, wire_encode_import, wire_decode_import, 40, "IMPORT", TO_WORKER, WIRE_IMPORT)                                        \
     M(msg_progress, wire_encode_progress, wire_decode_progress, 41, "PROGRESS", TO_OWNER, WIRE_PROGRESS)                               \

@@ -129,7 +129,7 @@ def test_system_df_counts_what_is_there(nb, pulled, image):
         return nb.json('system', 'df', '--format', 'json')
     nb.ok('tag', pulled, 'again')
     before = usage()
-    assert set(before) == {'images', 'boxes', 'volumes', 'blobs', 'cache'} and all(set(kind) == documented_keys('Disk usage') for kind in before.values())
+    assert set(before) == {'images', 'boxes', 'volumes', 'blobs', 'templates', 'cache'} and all(set(kind) == documented_keys('Disk usage') for kind in before.values())
     assert (before['images']['count'], before['images']['active'], before['boxes']['count']) == (1, 0, 0)
     assert before['images']['reclaimable_bytes'] == before['images']['size_bytes'] > 1 << 20
     assert before['blobs']['size_bytes'] >= sum(layer['size'] for layer in image['layers'])
@@ -138,7 +138,7 @@ def test_system_df_counts_what_is_there(nb, pulled, image):
     after = usage()
     assert (after['images']['count'], after['images']['active'], after['boxes']['count'], after['boxes']['active']) == (2, 2, 2, 1)
     assert after['images']['reclaimable_bytes'] == 0 and 0 < after['boxes']['reclaimable_bytes'] < after['boxes']['size_bytes']
-    assert [line.split()[0] for line in nb.ok('system', 'df').lines] == ['TYPE', 'Images', 'Boxes', 'Blobs', 'Volumes', 'Cache']
+    assert [line.split()[0] for line in nb.ok('system', 'df').lines] == ['TYPE', 'Images', 'Boxes', 'Blobs', 'Volumes', 'Templates', 'Cache']
 
 
 def test_system_prune_removes_what_does_not_run_and_asks_first(nb, pulled):

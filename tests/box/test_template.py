@@ -105,7 +105,7 @@ def test_the_first_start_makes_a_template_and_all_go_on_from_it(anyone, request)
     assert first.sh('echo works; exit 3').code == 3 and second.exec('hostname').text == second.inspect()['id']
     if os.geteuid() == 0 or anyone.prefix == []:
         for path in (path for path in folder.iterdir() if path.is_dir() and not path.name.endswith('.new')):
-            assert {file.name for file in path.iterdir()} in ({'memory', 'state', 'template'}, {'memory', 'state', 'template', 'disk'})
+            assert {file.name for file in path.iterdir()} in ({'about', 'memory', 'state', 'template'}, {'about', 'memory', 'state', 'template', 'disk'})
             assert all(file.stat().st_mode & 0o222 == 0 for file in path.iterdir()) and path.stat().st_mode & 0o077 == 0
 
 

@@ -9,6 +9,7 @@
 #include "shared-box.h"
 
 #include <nestbox/events.h>
+#include <nestbox/template.h>
 
 #include <fcntl.h>
 #include <limits.h>
@@ -245,6 +246,47 @@ static void what_is_asked_of_volumes(void **state) {
     SWEEP(list_volumes, NULL);
     SWEEP(drop_volume, create_volume_again);
     remove_volume();
+}
+
+/* --------------------------------------------------------------------------------------------------------------- templates */
+
+static char template_key[65];
+
+static int list_templates(nb_error *err) {
+    nb_template_list *list = NULL;
+    int result = nb_template_list_get(runtime, &list, err);
+    nb_template_list_free(list);
+    return result;
+}
+
+static int build_template(nb_error *err) {
+    nb_template_info *built = NULL;
+    nb_template_options options = {.size = sizeof(options), .image = "busybox"};
+    int result = nb_template_build(runtime, &options, &built, err);
+    if (result == 0)
+        (void) snprintf(template_key, sizeof(template_key), "%s", built->key);
+    nb_template_free(built);
+    return result;
+}
+
+static int verify_template(nb_error *err) {
+    return nb_template_verify(runtime, template_key, err);
+}
+
+static int drop_template(nb_error *err) {
+    return nb_template_remove(runtime, template_key, err);
+}
+
+static void build_template_again(void) {
+    MUST(build_template(&problem));
+}
+
+static void what_is_asked_of_templates(void **state) {
+    build_template_again();
+    SWEEP_SOME(build_template, NULL); /* which is there */
+    SWEEP_SOME(list_templates, NULL);
+    SWEEP_SOME(verify_template, NULL);
+    SWEEP_SOME(drop_template, build_template_again);
 }
 
 /* ------------------------------------------------------------------------------------------------------------------- boxes */
@@ -526,9 +568,9 @@ static void what_is_asked_of_a_running_box(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_asked_of_a_home),        cmocka_unit_test(what_is_asked_of_images),
-        cmocka_unit_test(what_is_asked_of_volumes),       cmocka_unit_test(what_is_asked_of_boxes),
-        cmocka_unit_test(what_is_asked_of_a_running_box),
+        cmocka_unit_test(what_is_asked_of_a_home),  cmocka_unit_test(what_is_asked_of_images),
+        cmocka_unit_test(what_is_asked_of_volumes), cmocka_unit_test(what_is_asked_of_templates),
+        cmocka_unit_test(what_is_asked_of_boxes),   cmocka_unit_test(what_is_asked_of_a_running_box),
     };
     const char *why = find_obstacle();
     if (why) {
