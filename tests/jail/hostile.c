@@ -137,7 +137,9 @@ static void speaks_no_other_machine_s_calls(void) {
         _exit(0);
     }
     int status = 0;
-    must(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "a call of 32 bits");
+    must(waitpid(child, &status, 0) == child && WIFSIGNALED(status), "a call of 32 bits ends who makes it");
+    /* SIGSEGV is a kernel that has no such calls, or was told to forget them, as one in an encrypted machine is. */
+    must(WTERMSIG(status) == SIGSYS || WTERMSIG(status) == SIGSEGV, "a call of 32 bits");
 }
 #endif
 
