@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/size.h"
 #include "guest/spawn.h"
+#include "guest/warm.h"
 #include "wire/message.h"
 
 #include <errno.h>
@@ -250,6 +251,8 @@ _Noreturn void container_become(const container_spec *spec) {
     if (unshare(CLONE_NEWCGROUP) < 0)
         stop_at("make the namespace", "cgroup");
     enter_root(spec->rootfs);
+    if (spec->warm)
+        warm_files();
     mount_all();
     make_devices();
     write_identity(spec->hostname);

@@ -22,6 +22,7 @@ typedef struct container_spec {
     const char *rootfs; /* a mount point, seen from the zygote's root */
     const char *hostname;
     bool init;  /* stay as a small init; otherwise become the main command when it comes */
+    bool warm;  /* with the image's files in memory */
     int report; /* pipe, closed after the report */
     int orders; /* seqpacket socket: one CREATE datagram makes the main command; its end of file ends us */
 } container_spec;

@@ -79,7 +79,7 @@ static struct zygote {
     int container_report;
     int container_orders; /* becomes the main command on a CREATE; -1 once used, or with an init */
     bool building;
-    bool prepared;    /* the container is for whichever box gives it a name, by another BUILD */
+    bool prepared;    /* the container is for whichever box gives it a name, by a BUILD without it */
     bool unsent;      /* a slot has something that the socket did not take */
     bool unreaped;    /* a child may have ended that nobody has looked at */
     uint32_t watched; /* the events of the agent's socket that epoll was told of */
@@ -215,9 +215,9 @@ static void tell_built(void) {
     (void) send_message(wire_encode_built(&zygote.message, &(msg_built){.pid = (uint32_t) zygote.container}));
 }
 
-static void rename_container(const char *hostname) {
+static void rename_container(const char *hostname, bool prepared) {
     char step[sizeof(((container_report *) NULL)->step)];
-    zygote.prepared = false;
+    zygote.prepared = prepared;
     if (container_rename(hostname, step, sizeof(step)) < 0)
         build_failed(errno, step);
     else
@@ -235,7 +235,7 @@ static void handle_build(const uint8_t *bytes, size_t length, const int *fds, si
     copy_text(rootfs, sizeof(rootfs), build.rootfs);
     copy_text(hostname, sizeof(hostname), build.hostname);
     if (zygote.container) {
-        rename_container(hostname);
+        rename_container(hostname, build.setup_flags & WIRE_SETUP_PREPARE);
         return;
     }
     zygote.prepared = build.setup_flags & WIRE_SETUP_PREPARE;
@@ -261,6 +261,7 @@ static void handle_build(const uint8_t *bytes, size_t length, const int *fds, si
             .rootfs = rootfs,
             .hostname = hostname,
             .init = build.setup_flags & WIRE_SETUP_INIT,
+            .warm = zygote.prepared,
             .report = report[1],
             .orders = orders[1],
         });
