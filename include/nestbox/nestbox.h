@@ -462,10 +462,12 @@ typedef struct nb_start_options {
     size_t size;
     bool detach;            /* outlives this program, even where the box was not made so */
     uint16_t columns, rows; /* of the main command's terminal, where it has one; default 80 x 24 */
-    bool visit; /* without the main command, for copies and execs in a box that does not run. It leaves no trace of its own: meanwhile
+    bool visit;   /* without the main command, for copies and execs in a box that does not run. It leaves no trace of its own: meanwhile
                                the box counts as starting, and who starts it waits; after nb_box_stop() it is what it was before. It ends
                                with this program at the latest. -NB_E_INVALID_STATE: the box runs, and is left as it is */
-    bool bare;  /* of a visit: nothing is mounted but the box's disk; what is no longer on the host then does not matter */
+    bool standby; /* take a machine that waits (nestbox/standby.h), where the box has not run yet and one is there for its image, memory,
+                   * processors and size of disk; otherwise start as ever. None for a box whose disk is bounded */
+    bool bare;    /* of a visit: nothing is mounted but the box's disk; what is no longer on the host then does not matter */
 } nb_start_options;
 #define NB_START_OPTIONS_INIT \
     { .size = sizeof(nb_start_options) }

@@ -10,10 +10,11 @@
 
 #include <unistd.h>
 
-int attach_main(nb_box *box, const session_options *options, nb_timing *ret_timing, session_result *ret_result, nb_error *err) {
+int attach_main(nb_box *box, const nb_start_options *how, const session_options *options, nb_timing *ret_timing, session_result *ret_result,
+                nb_error *err) {
     CLEANUP(cleanup_exec) nb_exec *main = NULL;
     CLEANUP(cleanup_box_info) nb_box_info *info = NULL;
-    nb_start_options start = NB_START_OPTIONS_INIT;
+    nb_start_options start = *how;
     if (options->tty)
         (void) terminal_size(STDIN_FILENO, &start.columns, &start.rows); /* without one: the library's default */
     int r = nb_box_start(box, &start, &main, err);

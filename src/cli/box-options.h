@@ -60,7 +60,7 @@ typedef struct box_arguments {
                    "the image's variety; for now it must be this host's"),                                                                \
         OPT_UNSUPPORTED('\0', "allow", "RULE"), OPT_UNSUPPORTED('\0', "dns", "ADDRESS"),                                                  \
         OPT_UNSUPPORTED('\0', "add-host", "NAME:ADDRESS"), CARE_OPTIONS(args, box.care), OPT_UNSUPPORTED('\0', "secret", "NAME"),         \
-        OPT_UNSUPPORTED('\0', "security", "LEVEL"), OPT_UNSUPPORTED('\0', "privileged", NULL), OPT_UNSUPPORTED('\0', "standby", NULL)
+        OPT_UNSUPPORTED('\0', "security", "LEVEL"), OPT_UNSUPPORTED('\0', "privileged", NULL)
 
 /* What the option table cannot check: -NB_E_INVALID or -NB_E_UNSUPPORTED, naming the option. To be called first. */
 int box_check(const box_arguments *box, nb_error *err);

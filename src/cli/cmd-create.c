@@ -13,7 +13,8 @@ struct create_args {
 
 static const opt create_opts[] = {
     BOX_OPTIONS(struct create_args),
-    OPT_UNSUPPORTED('d', "detach", NULL), /* what start does without -a, whatever is said here */
+    OPT_UNSUPPORTED('d', "detach", NULL),   /* what start does without -a, whatever is said here */
+    OPT_UNSUPPORTED('\0', "standby", NULL), /* likewise */
     OPT_UNSUPPORTED('\0', "timeout", "DURATION"),
     OPT_UNSUPPORTED('\0', "timing", NULL),
     OPT_END,

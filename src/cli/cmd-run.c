@@ -13,7 +13,7 @@
 
 struct run_args {
     box_arguments box;
-    bool detach, timing;
+    bool detach, timing, standby;
     const char *detach_keys;
 };
 
@@ -21,6 +21,7 @@ static const opt run_opts[] = {
     OPT_FLAG('d', "detach", struct run_args, detach, "print the box's id and leave it running"),
     BOX_OPTIONS(struct run_args),
     OPT_FLAG('\0', "timing", struct run_args, timing, "tell on stderr how long each step of the start took"),
+    OPT_FLAG('\0', "standby", struct run_args, standby, "take a machine that waits, where nestbox standby keeps one"),
     DETACH_KEYS_OPTION(struct run_args),
     OPT_END,
 };
@@ -52,9 +53,16 @@ static int remove_box(cli *c, nb_box *box, int status) {
     return status == STATUS_OK ? failed : status;
 }
 
+static nb_start_options start_options(const struct run_args *args) {
+    nb_start_options options = NB_START_OPTIONS_INIT;
+    options.standby = args->standby;
+    return options;
+}
+
 static int run_detached(cli *c, const struct run_args *args, nb_box *box, nb_error *err) {
     CLEANUP(cleanup_box_info) nb_box_info *info = NULL;
-    int r = nb_box_start(box, NULL, NULL, err);
+    const nb_start_options how = start_options(args);
+    int r = nb_box_start(box, &how, NULL, err);
     if (r < 0)
         return r;
     if (printf("%s\n", nb_box_id(box)) < 0)
@@ -66,8 +74,9 @@ static int run_detached(cli *c, const struct run_args *args, nb_box *box, nb_err
 
 static int run_attached(const struct run_args *args, const detach_keys *keys, nb_box *box, session_result *ret_result, nb_error *err) {
     const session_options options = {.feed_stdin = args->box.interactive, .tty = args->box.tty, .detach = keys};
+    const nb_start_options how = start_options(args);
     nb_timing timing = {0};
-    int r = attach_main(box, &options, args->timing ? &timing : NULL, ret_result, err);
+    int r = attach_main(box, &how, &options, args->timing ? &timing : NULL, ret_result, err);
     if (r == 0 && args->timing)
         print_timing(&timing);
     return r;

@@ -49,7 +49,7 @@ extern const command command_attach, command_commit, command_completion, command
     command_exec, command_help, command_image_inspect, command_images, command_import, command_image_prune, command_info, command_inspect,
     command_kill, command_load, command_login, command_logout, command_logs, command_ps, command_pull, command_rm, command_rmi, command_run,
     command_save, command_system_df, command_tag, command_rename, command_restart, command_system_prune, command_start, command_stats,
-    command_stop, command_template_build, command_template_ls, command_template_rm, command_template_verify, command_top, command_update,
-    command_version, command_volume_create, command_volume_inspect, command_volume_ls, command_volume_rm, command_wait;
+    command_stop, command_template_build, command_template_ls, command_template_rm, command_template_verify, command_standby, command_top,
+    command_update, command_version, command_volume_create, command_volume_inspect, command_volume_ls, command_volume_rm, command_wait;
 
 #endif

@@ -45,6 +45,7 @@ const command *const commands[] = {
     &command_template_build,
     &command_template_rm,
     &command_template_verify,
+    &command_standby,
     &command_doctor,
     &command_info,
     &command_system_df,

@@ -3,12 +3,14 @@
  * main.c - nestbox-guest: PID 1 of a box's machine
  *
  *     nestbox-guest                                  as PID 1: boots the machine, runs the agent, powers off
+ *     nestbox-guest --rehearse                       in a container that is no box's yet: writes a word, and ends
  *     nestbox-guest --native LINK_FD ROOTFS CGROUP   in namespaces of the caller's making, for tests: ROOTFS is a folder, CGROUP a
  *                                                    cgroup2 folder or "-" for none
  */
 #include "guest/agent.h"
 #include "guest/boot.h"
 #include "guest/zygote.h"
+#include "wire/rehearsal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,8 +40,10 @@ static _Noreturn void run_machine(int zygote_fd, pid_t zygote_pid) {
 }
 
 int main(int argc, char **argv) {
+    if (argc == 2 && strcmp(argv[1], WIRE_REHEARSAL_WORD) == 0)
+        return write(STDOUT_FILENO, "\n", 1) == 1 ? 0 : 1;
     int zygote_fd;
-    pid_t zygote_pid = zygote_fork(&zygote_fd); /* first of all: see zygote.c */
+    pid_t zygote_pid = zygote_fork(&zygote_fd); /* before all else: see zygote.c */
     if (zygote_pid < 0) {
         (void) dprintf(STDERR_FILENO, "nestbox-guest: fork the zygote: %s\n", strerror(errno));
         return 1;

@@ -648,6 +648,14 @@ pid_t machine_pid(const machine *m) {
     return m->pid;
 }
 
+void machine_set_events(machine *m, const machine_events *events) {
+    m->events = *events;
+}
+
+bool machine_is_running(const machine *m) {
+    return m->state == RUNNING && !m->tell_running;
+}
+
 uint64_t machine_disk_bytes(const machine *m) {
     return m->disk_bytes;
 }

@@ -69,6 +69,11 @@ int machine_start(loop *l, const log_sink *log, const machine_spec *spec, const 
 
 pid_t machine_pid(const machine *m);
 
+/* From now on somebody else is told. */
+void machine_set_events(machine *m, const machine_events *events);
+/* Whether on_running was called, and nothing has begun to end it. */
+bool machine_is_running(const machine *m);
+
 /* Of a restored machine: how large its guest is to find its disk; 0: it has booted, or was saved with it, and knows. */
 uint64_t machine_disk_bytes(const machine *m);
 

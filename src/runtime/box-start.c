@@ -26,6 +26,7 @@
 #include "runtime/mount.h"
 #include "runtime/options.h"
 #include "runtime/privileges.h"
+#include "runtime/standby.h"
 #include "runtime/template.h"
 
 #include <errno.h>
@@ -185,8 +186,6 @@ static int await_launched(int socket, uint32_t boot_timeout_ms, buf *bytes, char
         size_t length;
         msg_begun begun;
         int result = channel_receive(socket, TO_CLIENT, until, bytes, &message, &length, err);
-        if (result == -NB_E_BOX_GONE)
-            return nb_fail(err, NB_E_MACHINE, 0, "the box's shim died while it started the machine");
         if (result < 0)
             return result;
         if (wire_message_id(message, length) == id_of_msg_launched)
@@ -197,6 +196,15 @@ static int await_launched(int socket, uint32_t boot_timeout_ms, buf *bytes, char
     }
 }
 
+/* The shim of a machine that waits, where one is wanted and there; otherwise one that is to start its own. */
+static int find_shim(const nb_runtime *rt, int folder, const box_record *box, const nb_start_options *o, const start_parts *parts,
+                     bool *ret_has_waited, nb_error *err) {
+    bool is_bounded = box->io_bytes_per_second || box->io_operations_per_second; /* a disk that may be is made so */
+    int waiting = o->standby && parts->image_template_path && !is_bounded ? standby_take(rt, parts->image_template_path, folder) : -1;
+    *ret_has_waited = waiting >= 0;
+    return waiting >= 0 ? waiting : launch_shim(parts->machine.shim, "nestbox-shim", folder, err);
+}
+
 static int start_fresh(nb_runtime *rt, int folder, const box_record *box, const nb_start_options *o, uint64_t requested_at_ns,
                        nb_exec **ret_main, bool *ret_lost_race, nb_error *err) {
     start_parts parts;
@@ -205,10 +213,10 @@ static int start_fresh(nb_runtime *rt, int folder, const box_record *box, const 
     char main_id[ID_SIZE] = "";
     buf_init(&bytes, WIRE_READ_BUFFER_BYTES);
     int result = find_parts(rt, folder, box, o, &parts, err);
-    bool answered_by_shim = false;
+    bool answered_by_shim = false, has_waited = false;
     CLEANUP(cleanup_fd) int socket = -1;
     if (result == 0)
-        result = launch_shim(parts.machine.shim, "nestbox-shim", folder, err);
+        result = find_shim(rt, folder, box, o, &parts, &has_waited, err);
     if (result >= 0) {
         socket = result;
         answered_by_shim = true;
@@ -219,6 +227,10 @@ static int start_fresh(nb_runtime *rt, int folder, const box_record *box, const 
     buf_done(&bytes);
     start_parts_done(&parts);
     *ret_lost_race = answered_by_shim && result == -NB_E_INVALID_STATE;
+    if (answered_by_shim && result == -NB_E_BOX_GONE) {
+        *ret_lost_race = has_waited; /* with its keeper, perhaps, between two words: another one is to start the box */
+        result = nb_fail(err, NB_E_MACHINE, 0, "the box's shim died while it started the machine");
+    }
     if (result < 0 && !answered_by_shim && !o->visit) {
         nb_error why;
         (void) nb_fail(&why, -result, 0, "%s", err ? err->message : nb_code_text(-result));

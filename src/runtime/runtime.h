@@ -20,6 +20,7 @@
 #define HOME_IMAGES "images"
 #define HOME_CACHE "cache"
 #define HOME_TEMPLATES "templates"
+#define HOME_STANDBY "standby" /* machines that wait to be taken; made with the first */
 #define HOME_VOLUMES "volumes" /* named ones; made with the first */
 #define HOME_LAYOUT "layout"   /* blobs of images from registries; made at the first pull */
 #define HOME_DATABASE "nestbox.db"

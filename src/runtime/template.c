@@ -254,9 +254,8 @@ char *template_prepare_image(nb_runtime *rt, const template_shape *shape, const 
     return NULL;
 }
 
-int template_make(nb_runtime *rt, const template_shape *shape, const template_content *content, char ret_key[TEMPLATE_KEY_SIZE],
-                  nb_error *err) {
-    char machine_key[TEMPLATE_KEY_SIZE];
+int template_make(nb_runtime *rt, const template_shape *shape, const template_content *content, char **ret_path, nb_error *err) {
+    char machine_key[TEMPLATE_KEY_SIZE], key[TEMPLATE_KEY_SIZE];
     uint64_t max_bytes = image_templates_bound(rt);
     CLEANUP(template_folder_close) template_folder folder;
     int result = template_folder_open(rt, &folder, err);
@@ -264,14 +263,19 @@ int template_make(nb_runtime *rt, const template_shape *shape, const template_co
         return result;
     if (content && max_bytes == 0)
         return nb_fail(err, NB_E_UNSUPPORTED, 0, "NESTBOX_IMAGE_TEMPLATES is off");
-    if (!make_key(shape, NULL, machine_key) || !make_key(shape, content, ret_key))
+    if (!make_key(shape, NULL, machine_key) || !make_key(shape, content, key))
         return nb_fail(err, nb_code_of_errno(errno), errno, "look at the files that the machine is made of");
+    CLEANUP(cleanup_free) char *machine_path = path_of(&folder, machine_key);
+    CLEANUP(cleanup_free) char *path = path_of(&folder, key);
+    order o = {shape, content, machine_path};
+    if (!machine_path || !path)
+        return nb_fail_oom(err);
     result = provide_machine(&folder, machine_key, shape, true, err);
-    if (result < 0 || !content)
-        return result;
-    CLEANUP(cleanup_free) char *template = path_of(&folder, machine_key);
-    order o = {shape, content, template};
-    return template ? provide_image(&folder, ret_key, &o, max_bytes, true, err) : nb_fail_oom(err);
+    if (result == 0 && content)
+        result = provide_image(&folder, key, &o, max_bytes, true, err);
+    if (result == 0)
+        *ret_path = take_ptr(&path);
+    return result;
 }
 
 void template_look(const nb_runtime *rt, size_t *ret_count, char *ret_failure, size_t size) {

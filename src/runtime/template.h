@@ -39,9 +39,9 @@ char *template_prepare_image(nb_runtime *rt, const template_shape *shape, const 
 
 /* The same at somebody's wish: at once, also one that could not be made lately, and with what went wrong.
  *
- * @content  NULL: of a machine alone */
-int template_make(nb_runtime *rt, const template_shape *shape, const template_content *content, char ret_key[TEMPLATE_KEY_SIZE],
-                  nb_error *err);
+ * @content   NULL: of a machine alone
+ * @ret_path  its folder, the caller's */
+int template_make(nb_runtime *rt, const template_shape *shape, const template_content *content, char **ret_path, nb_error *err);
 
 /* Removes those of an image that is gone. */
 void template_forget_image(nb_runtime *rt, const char *image_id);

@@ -244,7 +244,7 @@ client *client_new(shim *s, int fd) {
     return c;
 }
 
-static bool may_come_in(int fd) {
+bool client_may_come_in(int fd) {
     struct ucred peer;
     socklen_t size = sizeof(peer);
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && (peer.uid == geteuid() || peer.uid == 0);
@@ -259,7 +259,7 @@ static void on_connection(loop_fd *watcher, uint32_t events) {
     }
     if (fd < 0)
         return;
-    if (s->client_count >= CLIENTS_MAX || !may_come_in(fd)) {
+    if (s->client_count >= CLIENTS_MAX || !client_may_come_in(fd)) {
         log_warning(&s->log, "client: refused a connection: %s", s->client_count >= CLIENTS_MAX ? "too many" : "another user's process");
         (void) fd_close(fd);
         return;

@@ -14,6 +14,9 @@
 int client_listen(shim *s);
 void client_listen_done(shim *s);
 
+/* Whether a connection comes from a process of the owning user's, or root's. */
+bool client_may_come_in(int fd);
+
 /* Takes a connection over. NULL: out of memory or descriptors. */
 client *client_new(shim *s, int fd);
 

@@ -26,6 +26,7 @@
 #include "shim/health.h"
 #include "shim/limits.h"
 #include "shim/session.h"
+#include "shim/standby.h"
 #include "shim/start.h"
 #include "shim/stats.h"
 #include "shim/volume.h"
@@ -629,7 +630,14 @@ static int launch_machine(shim *s, nb_error *err) {
     int result = is_visit(s) ? 0 : begin_logs(s, err);
     if (result == 0)
         result = volumes_start(s, err);
-    return result == 0 ? start_machine(s, &events, &agent_handlers, err) : result;
+    if (result < 0)
+        return result;
+    if (s->standby && standby_hand_over(s)) {
+        machine_set_events(s->machine, &events);
+        s->agent.handlers = &agent_handlers;
+        return 0;
+    }
+    return start_machine(s, &events, &agent_handlers, err);
 }
 
 /* The start has failed before there was a machine, or anything of it. */
@@ -652,9 +660,12 @@ static void launch(shim *s, int launched, const nb_error *why) {
         fail_launch(s, why);
         return;
     }
+    limits_begin(s);
     s->record.is.prepare_us = take_step_us(s);
     write_record(s, NB_BOX_STARTING, false);
     loop_timer_start(&s->step_timer, LAUNCH_TIMEOUT_MS);
+    if (machine_is_running(s->machine)) /* since before there was a box */
+        on_machine_running(s);
 }
 
 /* A template is a shorter way to the same machine: where it leads nowhere, nobody but the log is to notice. It is not used again. */
@@ -731,16 +742,16 @@ static void write_log(void *user, int level, const char *line) {
     (void) dprintf(fd, "%" PRIu64 ".%03u %s %s\n", now_ms / 1000, (unsigned) (now_ms % 1000), log_level_name(level), line);
 }
 
-int shim_init(shim *s, loop *l, int folder, nb_error *err) {
+void shim_init(shim *s, loop *l) {
     *s = (shim){.loop = l,
-                .folder = folder,
+                .folder = -1,
                 .next_exec_id = WIRE_MAIN_EXEC_ID + 1,
                 .main_log = {.fd = -1},
                 .exec_log = {.fd = -1},
                 .lock = -1,
                 .console = -1,
                 .agent = {.fd = -1},
-                .home = openat(folder, "../..", O_PATH | O_DIRECTORY | O_CLOEXEC)};
+                .home = -1};
     loop_timer_init(l, &s->step_timer, on_step_timeout, s);
     loop_timer_init(l, &s->kill_timer, on_grace_over, s);
     loop_timer_init(l, &s->limit_timer, on_limit_over, s);
@@ -748,13 +759,22 @@ int shim_init(shim *s, loop *l, int folder, nb_error *err) {
     health_init(s);
     buf_init(&s->mounts, WIRE_MOUNTS_MAX_BYTES);
     buf_init(&s->limits.groups, WIRE_LIMITS_GROUPS_MAX_BYTES);
+}
+
+void shim_log_to_folder(shim *s) {
+    int log = openat(s->folder, SHIM_LOG_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    s->log = (log_sink){.write = log < 0 ? NULL : write_log, .user = (void *) (intptr_t) log, .max_level = LOG_LEVEL_INFO};
+}
+
+int shim_enter(shim *s, int folder, nb_error *err) {
+    s->folder = folder;
+    s->home = openat(folder, "../..", O_PATH | O_DIRECTORY | O_CLOEXEC);
     s->lock = start_open_file(s, LOCK_FILE, 0, err); /* not made: the box may just be removed */
     if (s->lock < 0)
         return -err->code;
     if (lock_wait(s->lock, LOCK_WAIT_MS) < 0)
         return nb_fail(err, NB_E_INVALID_STATE, errno == EAGAIN ? 0 : errno, "start the box: another shim runs it");
-    int log = openat(folder, SHIM_LOG_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    s->log = (log_sink){.write = log < 0 ? NULL : write_log, .user = (void *) (intptr_t) log, .max_level = LOG_LEVEL_INFO};
+    shim_log_to_folder(s);
     return 0;
 }
 

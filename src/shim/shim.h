@@ -21,6 +21,7 @@
 typedef struct broker broker;
 typedef struct client client;
 typedef struct session session;
+typedef struct standby standby;
 typedef struct volume volume;
 
 /* LAUNCHING  QEMU starts; valid: machine. leaves by: on_running -> BOOTING
@@ -89,6 +90,7 @@ typedef struct shim {
     shim_orders orders;
     record record;
     machine *machine; /* NULL before the start and after its end */
+    standby *standby; /* the machine has waited for a box, and still has its files in a folder of its own; NULL: no */
     broker *broker;   /* opens its files; NULL: it opens them itself */
     link_end agent;
     bool restored;          /* the machine goes on from a template */
@@ -127,8 +129,12 @@ typedef struct shim {
     loop_fd owner_watcher;
 } shim;
 
-/* Takes the lock of the box in @folder and writes the first lines of its log. 0, or -NB_E_INVALID_STATE with @err: another shim has it. */
-int shim_init(shim *s, loop *l, int folder, nb_error *err);
+/* A shim without a box. */
+void shim_init(shim *s, loop *l);
+/* Takes the lock of the box in @folder, which is the shim's then, and begins its log. 0, or -NB_E_INVALID_STATE with @err: another shim has it. */
+int shim_enter(shim *s, int folder, nb_error *err);
+/* Has its log be a new file in the folder that it is in. */
+void shim_log_to_folder(shim *s);
 void shim_done(shim *s);
 
 /* Begins the start that @launch asks for. 0, or -NB_E_... with @err: nothing was started. */

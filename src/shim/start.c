@@ -12,7 +12,6 @@
 #include "jail/filter.h"
 #include "machine/memory.h"
 #include "machine/template.h"
-#include "shim/limits.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -106,7 +105,6 @@ static int start_with(shim *s, const launch_strings *strings, const machine_even
     (void) process_identify(machine_pid(s->machine), &machine_process);
     s->record.is.machine_pid = (uint32_t) machine_process.pid;
     s->record.is.machine_start_ticks = machine_process.start_ticks;
-    limits_begin(s);
     int (*const begin_link)(loop *, link_end *, int, enum wire_direction, const link_handlers *, void *) =
         s->restored ? link_resume : link_init;
     if (begin_link(s->loop, &s->agent, link_fd, TO_HOST, handlers, s) < 0)

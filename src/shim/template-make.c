@@ -26,6 +26,7 @@
 #include "machine/memory.h"
 #include "machine/qcow2.h"
 #include "machine/template.h"
+#include "wire/rehearsal.h"
 #include "wire/template.h"
 
 #include <errno.h>
@@ -45,8 +46,6 @@
 #define SAVE_TIMEOUT_MS 60000
 #define QUIT_GRACE_MS 5000
 #define CONSOLE_FILE "console.log"
-/* What a container is called before a box gives it its name. */
-#define NO_NAME "localhost"
 
 typedef struct maker {
     loop *l;
@@ -112,8 +111,8 @@ static void ask_for_container(maker *m) {
         return;
     }
     const msg_setup setup = {
-        .box_id = wire_str(NO_NAME),
-        .hostname = wire_str(NO_NAME),
+        .box_id = wire_str(WIRE_NO_NAME),
+        .hostname = wire_str(WIRE_NO_NAME),
         .wall_clock_ns = clock_wall_ns(),
         .entropy = {entropy, sizeof(entropy)},
         .memory_bytes = m->container_bytes,

@@ -81,7 +81,7 @@ enum { WIRE_STREAM_STDIN = 1, WIRE_STREAM_STDOUT = 2, WIRE_STREAM_STDERR = 3 };
 
 enum {
     WIRE_SETUP_INIT = 1 << 0,    /* the container's PID 1 is our init, not the main command */
-    WIRE_SETUP_PREPARE = 1 << 1, /* for whichever box is to go on from here: another SETUP follows, with the box's name and limits */
+    WIRE_SETUP_PREPARE = 1 << 1, /* for whichever box is to go on from here: another SETUP follows, with its name and limits */
 };
 
 enum {

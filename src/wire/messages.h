@@ -34,7 +34,8 @@ enum wire_direction {
 
 /* Gives a booted machine its identity, and has the container built. cpu_quota_us: of processor time in each 100,000 us; 0: no limit.
  * disk_bytes: the disk is as large, if not at once then in a moment; 0: as large as it is.
- * setup_flags: WIRE_SETUP_... After one with WIRE_SETUP_PREPARE one more is taken, which renames what is there. */
+ * setup_flags: WIRE_SETUP_... After one with WIRE_SETUP_PREPARE another is taken, which renames what is there,
+ * and meanwhile SPAWNs of WIRE_REHEARSAL_ARGV, which are nobody's main command. */
 #define WIRE_SETUP(F)                     \
     F(str, box_id, WIRE_NAME_MAX_BYTES)   \
     F(str, hostname, WIRE_NAME_MAX_BYTES) \
@@ -173,6 +174,21 @@ enum wire_direction {
     F(u8, setup_flags, 0)
 
 #define WIRE_TEMPLATE_MADE(F) F(u64, memory_bytes, 0)
+
+/* To a shim's program that is to keep machines waiting, WIRE_STANDBY_PROGRAM, for as long as the connection lasts: how many, and what each is made of.
+ * template_path: one of an image; backing: what the disk calls base_disk, as seen from its folder. Answered by a STANDING whenever the number changes,
+ * which says how many wait, and why the last one that does not came to nothing; empty: it has not. */
+#define WIRE_STANDBY(F)                        \
+    F(u32, count, 0)                           \
+    F(str, qemu, WIRE_PATH_MAX_BYTES)          \
+    F(str, accelerator, WIRE_NAME_MAX_BYTES)   \
+    F(str, template_path, WIRE_PATH_MAX_BYTES) \
+    F(str, base_disk, WIRE_PATH_MAX_BYTES)     \
+    F(str, backing, WIRE_PATH_MAX_BYTES)       \
+    F(u64, disk_bytes, 0)                      \
+    F(u64, memory_bytes, 0)                    \
+    F(u32, cpus, 0)
+#define WIRE_STANDING(F) F(u32, count, 0) F(str, failure, WIRE_TEXT_MAX_BYTES)
 
 /* The file "about" of a template's folder. image_id: empty without an image, like the next two. */
 #define WIRE_TEMPLATE_ABOUT(F)               \
@@ -444,6 +460,8 @@ enum wire_direction {
     M(msg_mounted, wire_encode_mounted, wire_decode_mounted, 36, "MOUNTED", TO_CLIENT, WIRE_MOUNTED)                                   \
     M(msg_template, wire_encode_template, wire_decode_template, 38, "TEMPLATE", TO_SHIM, WIRE_TEMPLATE)                                \
     M(msg_template_made, wire_encode_template_made, wire_decode_template_made, 39, "TEMPLATE_MADE", TO_CLIENT, WIRE_TEMPLATE_MADE)     \
+    M(msg_standby, wire_encode_standby, wire_decode_standby, 52, "STANDBY", TO_SHIM, WIRE_STANDBY)                                     \
+    M(msg_standing, wire_encode_standing, wire_decode_standing, 53, "STANDING", TO_CLIENT, WIRE_STANDING)                              \
     M(msg_record, wire_encode_record, wire_decode_record, 30, "RECORD", ON_DISK, WIRE_RECORD)                                          \
     M(msg_template_about, wire_encode_template_about, wire_decode_template_about, 51, "TEMPLATE_ABOUT", ON_DISK, WIRE_TEMPLATE_ABOUT)  \
     M(msg_health_result, wire_encode_health_result, wire_decode_health_result, 37, "HEALTH_RESULT", ON_DISK, WIRE_HEALTH_RESULT)       \

@@ -20,7 +20,7 @@ import time
 
 # A process's name as ps shows it is cut to 15 characters.
 NAME_LENGTH = 15
-HELPERS = ('nestbox-shim', 'nestbox-template', 'nestbox-image', 'nestbox-fetch', 'nestbox-files', 'qemu-system-')
+HELPERS = ('nestbox-shim', 'nestbox-standby', 'nestbox-template', 'nestbox-image', 'nestbox-fetch', 'nestbox-files', 'qemu-system-')
 PR_SET_CHILD_SUBREAPER = 36
 PF_EXITING = 0x4  # proc(5), 'flags': it runs no code of its own any more
 

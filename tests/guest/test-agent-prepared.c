@@ -4,6 +4,8 @@
  */
 #include "native.h"
 
+#include "wire/rehearsal.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -52,19 +54,40 @@ static void expect_refusal(native *n, buf *frames) {
     native_stop(n);
 }
 
-static void nothing_runs_in_it_before_its_box_is_known(void **state) {
-    native *n = prepare(WIRE_SETUP_INIT);
+static void expect_spawn_refused(const msg_spawn *spawn) {
+    native *n = prepare(0);
     buf frames;
     buf_init(&frames, WIRE_READ_BUFFER_BYTES);
-    assert_true(wire_control(&frames, wire_encode_spawn, (&(msg_spawn){.exec_id = 5, .argv = LIST("true\0")})));
+    assert_true(wire_control(&frames, wire_encode_spawn, spawn));
     expect_refusal(n, &frames);
+}
+
+static void nothing_of_the_image_runs_in_it_before_its_box_is_known(void **state) {
+    expect_spawn_refused(&(msg_spawn){.exec_id = 5, .argv = LIST("true\0")});
+    expect_spawn_refused(&(msg_spawn){.exec_id = 5, .argv = LIST(WIRE_REHEARSAL_PROGRAM "\0")});
+    expect_spawn_refused(&(msg_spawn){.exec_id = 5, .argv = LIST(WIRE_REHEARSAL_PROGRAM "\0" WIRE_REHEARSAL_WORD "\0more\0")});
+    expect_spawn_refused(&(msg_spawn){.exec_id = WIRE_MAIN_EXEC_ID, .argv = LIST(WIRE_REHEARSAL_ARGV "\0")});
+}
+
+static void its_start_is_rehearsed_as_often_as_the_host_likes(void **state) {
+    native *n = prepare(0);
+    for (int round = 0; round < 3; round++) {
+        native_set_up(n, &(msg_setup){.hostname = wire_str("nobody"), .setup_flags = WIRE_SETUP_PREPARE});
+        uint32_t id = native_spawn(n, (msg_spawn){.argv = LIST(WIRE_REHEARSAL_ARGV "\0")});
+        (void) native_wait(n, id); /* with a sanitizer's libraries it cannot be executed there, and has ended as well */
+        native_forget(n, id);
+    }
+    native_wait_empty_box(n);
+    native_set_up(n, &(msg_setup){.hostname = wire_str("box")});
+    assert_says(n, native_spawn(n, (msg_spawn){.exec_id = WIRE_MAIN_EXEC_ID, .argv = LIST("sh\0-c\0echo $$; hostname\0")}), "1\nbox\n");
+    native_stop(n);
 }
 
 static void it_becomes_one_box_s_and_no_other_s(void **state) {
     native *n = prepare(WIRE_SETUP_INIT);
     buf frames;
     buf_init(&frames, WIRE_READ_BUFFER_BYTES);
-    native_set_up(n, &(msg_setup){.hostname = wire_str("first"), .setup_flags = WIRE_SETUP_PREPARE}); /* a flag that says nothing here */
+    native_set_up(n, &(msg_setup){.hostname = wire_str("first")});
     assert_true(wire_control(&frames, wire_encode_setup, (&(msg_setup){.hostname = wire_str("second")})));
     expect_refusal(n, &frames);
 }
@@ -84,7 +107,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_takes_the_name_of_its_box),
         cmocka_unit_test(its_main_command_is_pid_1),
-        cmocka_unit_test(nothing_runs_in_it_before_its_box_is_known),
+        cmocka_unit_test(nothing_of_the_image_runs_in_it_before_its_box_is_known),
+        cmocka_unit_test(its_start_is_rehearsed_as_often_as_the_host_likes),
         cmocka_unit_test(it_becomes_one_box_s_and_no_other_s),
         cmocka_unit_test(one_that_never_gets_a_box_ends_in_order),
     };

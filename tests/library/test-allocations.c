@@ -9,6 +9,7 @@
 #include "shared-box.h"
 
 #include <nestbox/events.h>
+#include <nestbox/standby.h>
 #include <nestbox/template.h>
 
 #include <fcntl.h>
@@ -287,6 +288,60 @@ static void what_is_asked_of_templates(void **state) {
     SWEEP_SOME(list_templates, NULL);
     SWEEP_SOME(verify_template, NULL);
     SWEEP_SOME(drop_template, build_template_again);
+}
+
+static nb_standby *pool;
+static nb_box *taker;
+
+static int open_pool(nb_error *err) {
+    const nb_template_options machine = {.size = sizeof(machine), .image = "busybox"};
+    const nb_standby_options options = {.size = sizeof(options), .machine = &machine};
+    return nb_standby_open(runtime, &options, &pool, err);
+}
+
+static void close_pool(void) {
+    nb_standby_close(pool);
+    pool = NULL;
+}
+
+static int wait_for_pool(nb_error *err) {
+    return nb_standby_wait(pool, WAIT_MS, err);
+}
+
+static int count_pool(nb_error *err) {
+    uint32_t count;
+    return nb_standby_count(pool, &count, err);
+}
+
+/* A new one each time: one that has run takes none. What does not start is not left. */
+static int start_new_box(nb_error *err) {
+    const nb_start_options how = {.size = sizeof(how), .standby = true};
+    const nb_box_options options = {.size = sizeof(options), .image = "busybox", .name = "taker"};
+    int result = nb_box_create(runtime, &options, &taker, err);
+    if (result < 0)
+        return result;
+    result = nb_box_start(taker, &how, NULL, err);
+    if (result < 0) {
+        MUST(nb_box_remove(taker, true, &problem));
+        nb_box_free(taker);
+        taker = NULL;
+    }
+    return result;
+}
+
+static void remove_new_box(void) {
+    MUST(nb_box_remove(taker, true, &problem));
+    nb_box_free(taker);
+    taker = NULL;
+}
+
+static void what_is_asked_of_machines_that_wait(void **state) {
+    SWEEP_SOME(open_pool, close_pool);
+    MUST(open_pool(&problem));
+    SWEEP_SOME(wait_for_pool, NULL);
+    SWEEP_SOME(count_pool, NULL);
+    SWEEP_SOME(start_new_box, remove_new_box);
+    close_pool();
 }
 
 /* ------------------------------------------------------------------------------------------------------------------- boxes */
@@ -568,9 +623,13 @@ static void what_is_asked_of_a_running_box(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_asked_of_a_home),  cmocka_unit_test(what_is_asked_of_images),
-        cmocka_unit_test(what_is_asked_of_volumes), cmocka_unit_test(what_is_asked_of_templates),
-        cmocka_unit_test(what_is_asked_of_boxes),   cmocka_unit_test(what_is_asked_of_a_running_box),
+        cmocka_unit_test(what_is_asked_of_a_home),
+        cmocka_unit_test(what_is_asked_of_images),
+        cmocka_unit_test(what_is_asked_of_volumes),
+        cmocka_unit_test(what_is_asked_of_templates),
+        cmocka_unit_test(what_is_asked_of_machines_that_wait),
+        cmocka_unit_test(what_is_asked_of_boxes),
+        cmocka_unit_test(what_is_asked_of_a_running_box),
     };
     const char *why = find_obstacle();
     if (why) {
