@@ -58,7 +58,7 @@ static int enter_bare(const char *path, nb_error *err) {
 }
 
 static int copy_out(const char *path, const char *how, nb_error *err) {
-    const tar_pack_options options = {.follow = strcmp(how, WIRE_COPY_FOLLOW) == 0, .on_notice = tell};
+    const tar_pack_options options = {.follow = strcmp(how, WIRE_COPY_FOLLOW) == 0, .past_cache = true, .on_notice = tell};
     if (strcmp(how, WIRE_COPY_BARE) == 0) {
         int result = enter_bare(path, err);
         if (result < 0)
@@ -89,6 +89,7 @@ static int copy_in(char *path, bool names, bool owners, nb_error *err) {
         .on_notice = tell,
         .user = path,
         .owners = owners,
+        .past_cache = true,
     };
     int result = tar_unpack(reader, &options, err);
     tar_reader_free(reader);

@@ -445,12 +445,18 @@ static bool is_leftover(nb_runtime *rt, const char *name) {
     return id_is_valid(name) && !folder_is_locked(rt, name) && store_has_box(rt->store, name, &has, NULL) == 0 && !has;
 }
 
-static void sweep_folders(nb_runtime *rt) {
+static int compare_ids(const void *one, const void *other) {
+    return strcmp(((const box_record *) one)->id, ((const box_record *) other)->id);
+}
+
+/* @boxes  by their ids; a folder of one of them is not looked into, so that a home with many boxes is open quickly */
+static void sweep_folders(nb_runtime *rt, const box_record *boxes, size_t count) {
     int copy = openat(rt->boxes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *folder = copy < 0 ? NULL : fdopendir(copy);
     struct dirent *entry;
     while (folder && (entry = readdir(folder))) {
-        if (!is_leftover(rt, entry->d_name))
+        const box_record named = {.id = entry->d_name};
+        if ((count && bsearch(&named, boxes, count, sizeof(*boxes), compare_ids)) || !is_leftover(rt, entry->d_name))
             continue;
         log_info(&rt->log, "box: removing '%s', which a crash left behind", entry->d_name);
         (void) file_remove_tree(rt->boxes, entry->d_name);
@@ -474,12 +480,7 @@ static bool is_due(const box_record *box, const box_status *status) {
 }
 
 /* Boxes that were to go when they stopped, and whose program ended before it could see to that; and those that have been stopped for long enough. */
-static void sweep_boxes(nb_runtime *rt) {
-    arena a = {0};
-    box_record *boxes;
-    size_t count = 0;
-    if (store_list_boxes(rt->store, &a, &boxes, &count, NULL) < 0)
-        count = 0;
+static void sweep_boxes(nb_runtime *rt, const box_record *boxes, size_t count) {
     for (size_t i = 0; i < count; i++) {
         if (!boxes[i].auto_remove && boxes[i].care.auto_delete_ms == 0)
             continue;
@@ -495,10 +496,17 @@ static void sweep_boxes(nb_runtime *rt) {
         if (over)
             (void) remove_box(rt, boxes[i].id, false, 0, NULL);
     }
-    arena_done(&a);
 }
 
 void box_sweep(nb_runtime *rt) {
-    sweep_folders(rt);
-    sweep_boxes(rt);
+    arena a = {0};
+    box_record *boxes = NULL;
+    size_t count = 0;
+    if (store_list_boxes(rt->store, &a, &boxes, &count, NULL) < 0)
+        count = 0;
+    if (count)
+        qsort(boxes, count, sizeof(*boxes), compare_ids);
+    sweep_folders(rt, boxes, count);
+    sweep_boxes(rt, boxes, count);
+    arena_done(&a);
 }

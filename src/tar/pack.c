@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/strv.h"
 #include "tar/buffered.h"
+#include "tar/large.h"
 #include "tar/place.h"
 
 #include <dirent.h>
@@ -34,7 +35,6 @@
 /* A folder stays open while what is in it is walked; a process is born with 1,024 descriptors. */
 #define DEPTH_MAX 500u
 #define BLOCK_BYTES 512u
-#define PIECE_BYTES ((size_t) 256 << 10)
 #define NAME_MAX_BYTES ((size_t) 64 << 10)
 /* Of all that is in one folder: millions of files. */
 #define NAMES_MAX_BYTES ((size_t) 256 << 20)
@@ -170,10 +170,8 @@ static tar_entry describe(const packer *p, const struct stat *status) {
 
 static int write_piece(packer *p, int fd, tar_piece piece) {
     while (piece.length > 0) {
-        size_t wanted = piece.length < PIECE_BYTES ? (size_t) piece.length : PIECE_BYTES;
-        ssize_t n = pread(fd, p->piece, wanted, (off_t) piece.offset);
-        if (n < 0 && errno == EINTR)
-            continue;
+        size_t wanted = piece.length < LARGE_BLOCK_BYTES ? (size_t) piece.length : LARGE_BLOCK_BYTES;
+        ssize_t n = large_read(fd, p->piece, wanted, piece.offset);
         if (n < 0)
             return fail(p, "read");
         if (n == 0) { /* it has become shorter */
@@ -214,6 +212,8 @@ static int pack_file(packer *p, int fd, const struct stat *status) {
         entry.map = p->map;
         entry.map_count = count;
     } else {
+        if (p->options->past_cache)
+            (void) large_begin(fd, status, entry.size);
         p->map[0] = (tar_piece){.length = entry.size};
         count = entry.size > 0 ? 1 : 0;
     }
@@ -356,7 +356,7 @@ int tar_pack(tar_output output, const char *path, const tar_pack_options *option
     if (buffered)
         buffered->to = output;
     p.writer = tar_writer_new((tar_output){tar_buffered_write, buffered});
-    p.piece = malloc(PIECE_BYTES);
+    p.piece = large_block_new();
     p.map = calloc(PIECES_MAX, sizeof(*p.map));
     p.xattr_names = malloc(XATTR_LIST_MAX_BYTES);
     int result = 0;

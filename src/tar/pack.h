@@ -10,7 +10,8 @@
 #include <stdbool.h>
 
 typedef struct tar_pack_options {
-    bool follow; /* a symbolic link at the given path itself is what it points to; below it links stay links */
+    bool follow;     /* a symbolic link at the given path itself is what it points to; below it links stay links */
+    bool past_cache; /* large files come from their disk past the page cache */
     /* What is left out, as a sentence; may be NULL. */
     void (*on_notice)(void *user, const char *sentence);
     void *user;

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "tar/large.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,6 +46,7 @@ typedef struct unpacker {
     char root[NAME_MAX + 1]; /* the first entry's first component; "" where it is the folder itself */
     buf name, target;        /* of the entry, and of the file that it is a hard link to: below the place's folder */
     buf parent_name;         /* of the folder that is open as parent */
+    uint8_t *block;          /* of a large file; NULL until there was one */
     int parent;              /* -1: none */
     late_folder *folders;    /* the last named first */
     size_t folders_bytes;
@@ -215,37 +217,83 @@ static int clear_way(unpacker *u, int folder, const char *name) {
     return unlinkat(folder, name, 0) < 0 && errno != EBUSY ? fail(u, "replace", text_of(&u->name)) : 0;
 }
 
+/* Whether the file's bytes are to go past the cache. */
+static bool is_large(unpacker *u, int fd, const tar_entry *entry) {
+    struct stat status;
+    if (!u->options->past_cache || entry->sparse || entry->size < LARGE_FILE_MIN_BYTES || fstat(fd, &status) < 0)
+        return false;
+    if (!u->block)
+        u->block = large_block_new();
+    return u->block && large_begin(fd, &status, entry->size);
+}
+
 static int write_content(unpacker *u, int fd, const tar_entry *entry) {
+    large_writer large = {.fd = fd};
     const uint8_t *bytes;
     size_t length;
     uint64_t offset;
+    if (is_large(u, fd, entry))
+        large.block = u->block;
     for (;;) {
         int result = tar_read(u->reader, &bytes, &length, &offset, u->err);
         if (result < 0)
             return result;
         if (length == 0)
             break;
-        if (fd_pwrite_all(fd, bytes, length, offset) < 0)
+        if (large.block ? large_write(&large, bytes, length) < 0 : fd_pwrite_all(fd, bytes, length, offset) < 0)
             return fail(u, "write", text_of(&u->name));
     }
-    return entry->size > 0 && ftruncate(fd, (off_t) entry->size) < 0 ? fail(u, "write", text_of(&u->name)) : 0; /* a hole at its end */
+    if (large.block && large_finish(&large) < 0)
+        return fail(u, "write", text_of(&u->name));
+    bool hole = entry->sparse && entry->size > 0; /* at its end, perhaps */
+    return hole && ftruncate(fd, (off_t) entry->size) < 0 ? fail(u, "write", text_of(&u->name)) : 0;
+}
+
+/* What a new file has already is not set again: each time is an entry in the file system's journal, a tenth of what a small file costs. */
+static int finish_file(unpacker *u, int fd, const tar_entry *entry) {
+    struct stat status;
+    bool owners = u->options->owners;
+    if (fstat(fd, &status) < 0)
+        return fail(u, "look at", text_of(&u->name));
+    if (owners && (status.st_uid != entry->uid || status.st_gid != entry->gid)) {
+        if (fchown(fd, entry->uid, entry->gid) < 0)
+            notice(u, &u->told_owner, OWNERS_LOST);
+        status.st_mode = 0; /* some of its bits may have gone */
+    }
+    keep_attributes(u, fd, entry);
+    if ((status.st_mode & 07777) != mode_of(u, entry->mode) && fchmod(fd, mode_of(u, entry->mode)) < 0)
+        return fail(u, "set the permissions of", text_of(&u->name));
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, mtime_of(entry)};
+    (void) futimens(fd, times); /* a file system that cannot keep it rounds */
+    return 0;
+}
+
+/* A file of its own, or where something is mounted on the name, that, anew. */
+static int open_file(unpacker *u, int folder, const char *name, const tar_entry *entry, bool *ret_made) {
+    const int flags = O_WRONLY | O_NOFOLLOW | O_CLOEXEC;
+    /* Nobody but its owner to be may read what somebody else has made. */
+    mode_t mode = u->options->owners && entry->uid != geteuid() ? 0600 : mode_of(u, entry->mode) & 0777;
+    int fd = openat(folder, name, flags | O_CREAT | O_EXCL, mode);
+    if (fd < 0 && errno == EEXIST) {
+        int result = clear_way(u, folder, name);
+        if (result < 0)
+            return result;
+        fd = openat(folder, name, flags | O_CREAT | O_EXCL, mode);
+    }
+    *ret_made = fd >= 0;
+    if (fd < 0 && errno == EEXIST && !u->options->confined)
+        fd = openat(folder, name, flags | O_TRUNC | O_NONBLOCK);
+    return fd < 0 ? fail(u, "make the file", text_of(&u->name)) : fd;
 }
 
 static int make_file(unpacker *u, int folder, const char *name, const tar_entry *entry) {
-    int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    bool made = fd >= 0;
-    if (!made && errno == EEXIST && !u->options->confined)
-        fd = openat(folder, name, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    bool made;
+    int fd = open_file(u, folder, name, entry, &made);
     if (fd < 0)
-        return fail(u, "make the file", text_of(&u->name));
+        return fd;
     int result = write_content(u, fd, entry);
-    if (result == 0) {
-        keep_owner(u, folder, name, entry);
-        keep_attributes(u, fd, entry);
-        if (fchmod(fd, mode_of(u, entry->mode)) < 0)
-            result = fail(u, "set the permissions of", text_of(&u->name));
-        keep_mtime(folder, name, mtime_of(entry));
-    }
+    if (result == 0)
+        result = finish_file(u, fd, entry);
     (void) fd_close(fd);
     if (result < 0 && made)
         (void) unlinkat(folder, name, 0);
@@ -333,7 +381,7 @@ static int make_entry(unpacker *u, const tar_entry *entry) {
     if (text_of(&u->name)[0] == '\0') /* the place's folder itself, which keeps what it has */
         return entry->kind == TAR_FOLDER ? 0 : nb_fail(u->err, NB_E_INVALID, 0, "an entry of the archive has no name");
     result = open_parent(u, text_of(&u->name), &folder, &name);
-    if (result == 0 && entry->kind != TAR_FOLDER)
+    if (result == 0 && entry->kind != TAR_FOLDER && entry->kind != TAR_FILE)
         result = clear_way(u, folder, name);
     if (result < 0)
         return result;
@@ -411,6 +459,7 @@ int tar_unpack(tar_reader *reader, const tar_unpack_options *options, nb_error *
     if (u.parent != u.place.folder)
         (void) fd_close(u.parent);
     (void) fd_close(u.place.folder);
+    free(u.block);
     buf_done(&u.name);
     buf_done(&u.target);
     buf_done(&u.parent_name);

@@ -25,7 +25,8 @@ typedef struct tar_unpack_options {
     /* Whoever wrote the archive is not trusted with what is outside of its place: no symbolic link is followed on the way to an entry, and its
      * devices, setuid bits and file capabilities do not come into being. Otherwise links are followed, wherever they lead. */
     bool confined;
-    bool owners; /* as the archive has them; otherwise whatever is made is the caller's */
+    bool owners;     /* as the archive has them; otherwise whatever is made is the caller's */
+    bool past_cache; /* large files go to their disk past the page cache */
 } tar_unpack_options;
 
 /* Makes what the archive says. What is there already is replaced; but a folder never by something else, nor something else by a folder.

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/size.h"
+#include "tar/large.h"
 #include "tar/pack.h"
 #include "tar/place.h"
 #include "tar/unpack.h"
@@ -115,6 +116,95 @@ static void a_tree_comes_out_as_it_went_in(void **state) {
     char value[8];
     if (attributes)
         assert_int_equal(getxattr(in(&b, "copy/file"), "user.note", value, sizeof(value)), 3);
+}
+
+static void write_pattern(const test_folder *folder, const char *name, size_t size) {
+    CLEANUP(cleanup_free) uint8_t *bytes = malloc(size);
+    assert_non_null(bytes);
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t) (i * 2654435761u >> 24);
+    test_folder_write(folder, name, (const char *) bytes, size);
+}
+
+static void assert_same(const test_folder *a, const test_folder *b, const char *name, size_t size) {
+    CLEANUP(cleanup_free) char *one = NULL, *other = NULL;
+    size_t length, other_length;
+    assert_int_equal(
+        file_read(a->fd, name, ARCHIVE_MAX_BYTES, &one, &length) | file_read(b->fd, name, ARCHIVE_MAX_BYTES, &other, &other_length), 0);
+    assert_int_equal(length, size);
+    assert_int_equal(other_length, size);
+    assert_memory_equal(one, other, size);
+}
+
+/* Where the folder is on no disk they take the ordinary way, which is to be the same. */
+static void large_files_come_through_whole_past_the_cache(void **state) {
+    static const size_t sizes[] = {LARGE_FILE_MIN_BYTES - 1,
+                                   LARGE_FILE_MIN_BYTES,
+                                   LARGE_FILE_MIN_BYTES + 1,
+                                   LARGE_FILE_MIN_BYTES + 4095,
+                                   LARGE_FILE_MIN_BYTES + 4096,
+                                   LARGE_FILE_MIN_BYTES + LARGE_BLOCK_BYTES - 1,
+                                   7654321};
+    CLEANUP(test_folder_remove) test_folder a = test_folder_make(), b = test_folder_make();
+    for (size_t i = 0; i < ARRAY_LENGTH(sizes); i++) {
+        CLEANUP(buf_done) buf archive;
+        nb_error err = {0};
+        buf_init(&archive, ARCHIVE_MAX_BYTES);
+        write_pattern(&a, "file", sizes[i]);
+        if (tar_pack((tar_output){keep, &archive}, in(&a, "file"), &(tar_pack_options){.past_cache = true}, &err) < 0)
+            fail_msg("%s", err.message);
+        archive_feed feed = {buf_bytes(&archive), buf_length(&archive), 7000};
+        wish w = {b.path, NULL};
+        tar_reader *reader = tar_reader_new((tar_input){.read = archive_feed_read, .user = &feed});
+        if (tar_unpack(reader, &(tar_unpack_options){.place = place, .user = &w, .past_cache = true}, &err) < 0)
+            fail_msg("%s", err.message);
+        tar_reader_free(reader);
+        assert_same(&a, &b, "file", sizes[i]);
+        assert_int_equal(status_of(&b, "file").st_mode, status_of(&a, "file").st_mode);
+    }
+}
+
+/* A file that becomes shorter while it is read is filled up, and one that has nothing left too. */
+static void a_large_read_ends_where_the_file_does(void **state) {
+    CLEANUP(test_folder_remove) test_folder a = test_folder_make();
+    write_pattern(&a, "file", LARGE_FILE_MIN_BYTES + 10);
+    CLEANUP(cleanup_free) uint8_t *block = large_block_new();
+    struct stat status = status_of(&a, "file");
+    CLEANUP(cleanup_fd) int fd = openat(a.fd, "file", O_RDONLY | O_CLOEXEC);
+    (void) large_begin(fd, &status, (uint64_t) status.st_size);
+    assert_int_equal(large_read(fd, block, LARGE_BLOCK_BYTES, 0), LARGE_BLOCK_BYTES);
+    assert_int_equal(large_read(fd, block, 7, LARGE_FILE_MIN_BYTES), 7);
+    assert_int_equal(large_read(fd, block, LARGE_BLOCK_BYTES, LARGE_FILE_MIN_BYTES), 10);
+    assert_int_equal(large_read(fd, block, LARGE_BLOCK_BYTES, LARGE_FILE_MIN_BYTES + LARGE_BLOCK_BYTES), 0);
+    assert_int_equal(large_read(-1, block, LARGE_BLOCK_BYTES, 0), -1);
+    assert_false(large_begin(fd, &status, LARGE_FILE_MIN_BYTES - 1));
+}
+
+/* What was there goes, whatever it was, and is not written through. */
+static void a_file_takes_the_place_of_what_has_its_name(void **state) {
+    CLEANUP(test_folder_remove) test_folder a = test_folder_make(), b = test_folder_make();
+    nb_error err = {0};
+    test_folder_write(&a, "file", "new", 3);
+    assert_int_equal(fchmodat(a.fd, "file", 0604, 0), 0);
+    test_folder_write(&b, "other", "other", 5);
+    for (int kind = 0; kind < 4; kind++) {
+        CLEANUP(buf_done) buf archive;
+        buf_init(&archive, ARCHIVE_MAX_BYTES);
+        (void) unlinkat(b.fd, "file", 0);
+        if (kind == 0)
+            test_folder_write(&b, "file", "longer than the new one", 23);
+        else
+            assert_int_equal(kind == 1   ? symlinkat("other", b.fd, "file")
+                             : kind == 2 ? linkat(b.fd, "other", b.fd, "file", 0)
+                                         : mkfifoat(b.fd, "file", 0600),
+                             0);
+        assert_int_equal(pack(in(&a, "file"), false, &archive, &err), 0);
+        if (unpack(&archive, b.path, NULL, kind % 2, &err) < 0)
+            fail_msg("%s", err.message);
+        assert_content(&b, "file", "new");
+        assert_content(&b, "other", "other");
+        assert_int_equal(status_of(&b, "file").st_mode, S_IFREG | 0604);
+    }
 }
 
 /* Whatever order their file systems list them in. */
@@ -337,10 +427,17 @@ static void an_archive_that_breaks_off_leaves_no_half_file(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_tree_comes_out_as_it_went_in), cmocka_unit_test(equal_trees_give_equal_archives),
-        cmocka_unit_test(what_cannot_be_packed_is_said),  cmocka_unit_test(cp_has_dockers_table),
-        cmocka_unit_test(a_hostile_archive_gets_nowhere), cmocka_unit_test(the_first_name_is_not_the_archives_to_choose),
-        cmocka_unit_test(privileges_do_not_come_along),   cmocka_unit_test(an_archive_that_breaks_off_leaves_no_half_file),
+        cmocka_unit_test(a_tree_comes_out_as_it_went_in),
+        cmocka_unit_test(equal_trees_give_equal_archives),
+        cmocka_unit_test(large_files_come_through_whole_past_the_cache),
+        cmocka_unit_test(a_large_read_ends_where_the_file_does),
+        cmocka_unit_test(a_file_takes_the_place_of_what_has_its_name),
+        cmocka_unit_test(what_cannot_be_packed_is_said),
+        cmocka_unit_test(cp_has_dockers_table),
+        cmocka_unit_test(a_hostile_archive_gets_nowhere),
+        cmocka_unit_test(the_first_name_is_not_the_archives_to_choose),
+        cmocka_unit_test(privileges_do_not_come_along),
+        cmocka_unit_test(an_archive_that_breaks_off_leaves_no_half_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
