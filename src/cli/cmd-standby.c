@@ -36,15 +36,22 @@ static void cleanup_standby(nb_standby **standby) {
     nb_standby_close(*standby);
 }
 
+/* That one could not be had is no reason to end: it is tried again. */
+static int take_news(nb_standby *standby, nb_error *err) {
+    int r = nb_standby_wait(standby, 0, err);
+    if (r == -NB_E_MACHINE)
+        (void) fprintf(stderr, "nestbox: standby: %s\n", err->message);
+    return r == -NB_E_TIMEOUT || r == -NB_E_MACHINE ? 0 : r;
+}
+
 /* Until a signal asks for the end. */
 static int keep(nb_standby *standby, const signal_queue *signals, nb_error *err) {
     struct pollfd fds[] = {{.fd = signals->fd, .events = POLLIN}, {.fd = nb_standby_fd(standby), .events = POLLIN}};
-    uint32_t count;
     int r = 0;
     while (r == 0 && !signals_next(signals)) {
         (void) poll(fds, 2, -1);
         if (fds[1].revents)
-            r = nb_standby_count(standby, &count, err);
+            r = take_news(standby, err);
     }
     return r;
 }

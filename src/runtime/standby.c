@@ -186,7 +186,7 @@ static int catch_up(nb_standby *standby, int *ret_failure, nb_error *err) {
     struct pollfd readable = {.fd = standby->socket, .events = POLLIN};
     int result = 0;
     *ret_failure = 0;
-    while (result == 0 && poll(&readable, 1, 0) == 1)
+    while (result == 0 && *ret_failure == 0 && poll(&readable, 1, 0) == 1)
         result = read_standing(standby, deadline_in(SEND_TIMEOUT_MS), ret_failure, err);
     return result;
 }

@@ -30,12 +30,16 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FIRST_ORDER_MS 30000
 #define REFILL_MS 300
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS 60000
+/* A folder without its lock is younger. */
+#define MAKING_S 60
 /* For those that wait to go. */
 #define DRAIN_MS 10000
 
@@ -170,7 +174,14 @@ static void on_timer(loop_timer *timer) {
     }
 }
 
-/* What processes that were killed have left. A folder under a name that begins with a dot may just be made. */
+/* Whether somebody is at it, or was a moment ago: its lock comes after it. */
+static bool is_being_made(const char *name) {
+    struct stat status;
+    return name[0] == '.' && fstatat(WIRE_SHIM_FOLDER_FD, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           status.st_mtime + MAKING_S > time(NULL);
+}
+
+/* What processes that were killed have left. */
 static void sweep(void) {
     int fd = openat(WIRE_SHIM_FOLDER_FD, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *list = fd < 0 ? NULL : fdopendir(fd);
@@ -180,7 +191,7 @@ static void sweep(void) {
     }
     for (struct dirent *entry; (entry = readdir(list));) {
         char path[sizeof(entry->d_name) + sizeof("/" WIRE_STANDBY_LOCK)];
-        if (entry->d_name[0] == '.')
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || is_being_made(entry->d_name))
             continue;
         (void) snprintf(path, sizeof(path), "%s/" WIRE_STANDBY_LOCK, entry->d_name);
         CLEANUP(cleanup_fd) int lock = openat(WIRE_SHIM_FOLDER_FD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);

@@ -370,3 +370,25 @@ def test_a_start_that_fails_gives_nobody_the_machine_and_leaves_none(own, pool, 
     (files / 'gone').mkdir()
     own.ok('start', '--standby', 'box')
     assert own.ok('exec', 'box', 'ls', '/data').text == ''
+
+
+def test_one_that_cannot_be_had_is_said_and_tried_again(own, pool):
+    kept = pool(1)
+    [(shim, machine)] = kept.wait_until_full().items()
+    own.ok('template', 'rm', '-a')
+    os.kill(machine, signal.SIGKILL)
+    assert b'nestbox: standby: wait for machines that are to be taken: ' in kept.process.stderr.readline()
+    own.ok('template', 'build', 'busybox')
+    kept.wait_until_full()
+    assert own.ok('run', '--standby', '--rm', 'busybox', 'echo', 'works').text == 'works'
+
+
+def test_what_was_left_half_made_is_swept_once_it_is_old(own, pool):
+    folder = own.home / 'standby'
+    folder.mkdir(mode=0o700)
+    for name, age in ('.old.new', 120), ('.young.new', 0):
+        (folder / name).mkdir()
+        os.utime(folder / name, (time.time() - age, time.time() - age))
+    pool(1).wait_until_full()
+    assert not (folder / '.old.new').exists() and (folder / '.young.new').exists()
+    (folder / '.young.new').rmdir()
