@@ -31,7 +31,7 @@
 
 #include <cmocka.h>
 
-#define SHORT_JOBS 3000u
+#define SHORT_JOBS 2000u
 #define SOAK_JOBS 100000u
 #define WARM_UP_JOBS 1000u
 #define JOBS_AT_ONCE 32u

@@ -48,7 +48,7 @@ static void sweep(const char *name, unsigned samples, call *made, void (*undo)(v
 }
 
 #define SWEEP(made, undo) sweep(#made, 0, made, undo)
-#define SWEEP_SOME(made, undo) sweep(#made, rounds(8, 200), made, undo)
+#define SWEEP_SOME(made, undo) sweep(#made, rounds(5, 200), made, undo)
 
 /* ------------------------------------------------------------------------------------------------------------- the runtime */
 
