@@ -31,7 +31,7 @@ typedef struct link_end link_end;
 typedef struct link_handlers {
     /* A control message that this side may receive, decodable or not. A result other than 0 closes the link as a breach of protocol. */
     int (*on_message)(link_end *end, uint16_t id, const uint8_t *bytes, size_t length);
-    /* The same result rule. @length 0: end of the stream. */
+    /* The same result rule. @length 0: end of the stream. This and the next: NULL where nothing of the kind may come. */
     int (*on_data)(link_end *end, uint32_t channel, const uint8_t *bytes, size_t length);
     int (*on_credit)(link_end *end, uint32_t channel, uint32_t credit);
     void (*on_greeted)(link_end *end); /* the other side's HELLO has come; may be NULL */

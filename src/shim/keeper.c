@@ -232,22 +232,12 @@ static int on_owner_message(link_end *end, uint16_t id, const uint8_t *bytes, si
     return 0;
 }
 
-static int on_owner_data(link_end *end, uint32_t channel, const uint8_t *bytes, size_t length) {
-    return -NB_E_PROTOCOL;
-}
-
-static int on_owner_credit(link_end *end, uint32_t channel, uint32_t credit) {
-    return -NB_E_PROTOCOL;
-}
-
 static void on_owner_closed(link_end *end, const char *why) {
     begin_ending(end->user);
 }
 
 static const link_handlers owner_handlers = {
     .on_message = on_owner_message,
-    .on_data = on_owner_data,
-    .on_credit = on_owner_credit,
     .on_closed = on_owner_closed,
 };
 

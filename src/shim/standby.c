@@ -217,10 +217,6 @@ static int on_agent_data(link_end *end, uint32_t channel, const uint8_t *bytes, 
     return rehearsal_data(rehearsal_of(end));
 }
 
-static int on_agent_credit(link_end *end, uint32_t channel, uint32_t credit) {
-    return -NB_E_PROTOCOL;
-}
-
 static void on_agent_closed(link_end *end, const char *why) {
     shim *s = end->user;
     if (why)
@@ -230,7 +226,6 @@ static void on_agent_closed(link_end *end, const char *why) {
 static const link_handlers agent_handlers = {
     .on_message = on_agent_message,
     .on_data = on_agent_data,
-    .on_credit = on_agent_credit,
     .on_closed = on_agent_closed,
 };
 

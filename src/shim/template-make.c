@@ -141,14 +141,6 @@ static int on_agent_message(link_end *end, uint16_t id, const uint8_t *bytes, si
     return 0;
 }
 
-static int on_agent_data(link_end *end, uint32_t channel, const uint8_t *bytes, size_t length) {
-    return -NB_E_PROTOCOL;
-}
-
-static int on_agent_credit(link_end *end, uint32_t channel, uint32_t credit) {
-    return -NB_E_PROTOCOL;
-}
-
 static void on_agent_closed(link_end *end, const char *why) {
     maker *m = end->user;
     if (!m->saved)
@@ -157,8 +149,6 @@ static void on_agent_closed(link_end *end, const char *why) {
 
 static const link_handlers agent_handlers = {
     .on_message = on_agent_message,
-    .on_data = on_agent_data,
-    .on_credit = on_agent_credit,
     .on_greeted = on_agent_greeted,
     .on_closed = on_agent_closed,
 };
@@ -307,8 +297,6 @@ static void on_owner_closed(link_end *end, const char *why) {
 
 static const link_handlers owner_handlers = {
     .on_message = on_owner_message,
-    .on_data = on_agent_data,
-    .on_credit = on_agent_credit,
     .on_closed = on_owner_closed,
 };
 

@@ -208,6 +208,25 @@ static void a_handler_can_call_it_a_breach(void **state) {
     assert_non_null(b->guest.why);
 }
 
+/* Of an end that exchanges messages alone. */
+static void a_stream_that_nobody_handles_is_a_breach(void **state) {
+    static const link_handlers messages_alone = {.on_message = on_message, .on_closed = on_closed};
+    for (int credit = 0; credit < 2; credit++) {
+        bench *b = *state;
+        settle(b);
+        b->guest.end.handlers = &messages_alone;
+        if (credit)
+            link_credit(&b->host.end, wire_channel(1, 1), 1);
+        else
+            link_data(&b->host.end, wire_channel(1, 1), "x", 1);
+        settle(b);
+        assert_int_equal(b->guest.closed, 1);
+        assert_string_equal(b->guest.why, "the other side broke the protocol");
+        tear_down(state);
+        set_up(state);
+    }
+}
+
 static void a_handler_may_close_its_own_end(void **state) {
     bench *b = *state;
     b->guest.close_in_message = true;
@@ -440,6 +459,7 @@ int main(void) {
         TEST(a_peer_that_closes_in_order_is_no_breach),
         TEST(a_message_in_the_wrong_direction_breaks_the_link),
         TEST(a_handler_can_call_it_a_breach),
+        TEST(a_stream_that_nobody_handles_is_a_breach),
         TEST(a_handler_may_close_its_own_end),
         TEST(a_stream_is_read_from_a_descriptor_into_a_frame),
         TEST_RAW(nothing_is_heard_before_the_greeting),
