@@ -10,14 +10,12 @@
  */
 #include "shim/rehearsal.h"
 
-#include "base/clock.h"
+#include "shim/setup.h"
 #include "wire/limits.h"
 #include "wire/message.h"
 #include "wire/rehearsal.h"
 
 #include <nestbox/error.h>
-
-#include <sys/random.h>
 
 /* The translator's second pass finds what the first one has left. */
 #define ROUNDS 2
@@ -25,21 +23,14 @@
 #define GRACE_MS 1000
 
 static int ask_for_name(rehearsal *r) {
-    uint8_t entropy[WIRE_ENTROPY_BYTES];
-    if (getrandom(entropy, sizeof(entropy), 0) != (ssize_t) sizeof(entropy))
-        return -NB_E_INTERNAL;
     const msg_setup setup = {
         .box_id = wire_str(WIRE_NO_NAME),
         .hostname = wire_str(WIRE_NO_NAME),
-        .wall_clock_ns = clock_wall_ns(),
-        .entropy = {entropy, sizeof(entropy)},
         .memory_bytes = r->memory_bytes,
         .setup_flags = WIRE_SETUP_PREPARE,
     };
     r->asked_for_name = true;
-    link_send(r->agent, wire_encode_setup, &setup);
-    machine_wake(r->machine);
-    return 0;
+    return setup_send(r->machine, r->agent, setup) ? 0 : -NB_E_INTERNAL;
 }
 
 static void ask_for_process(rehearsal *r) {

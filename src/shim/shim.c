@@ -26,6 +26,7 @@
 #include "shim/health.h"
 #include "shim/limits.h"
 #include "shim/session.h"
+#include "shim/setup.h"
 #include "shim/standby.h"
 #include "shim/start.h"
 #include "shim/stats.h"
@@ -40,7 +41,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 /* Bounds of the states that have none of their own. Generous: a loaded host without KVM is slow, and only a hang must end here. */
@@ -530,29 +530,22 @@ static int on_agent_message(link_end *end, uint16_t id, const uint8_t *bytes, si
 static void on_agent_greeted(link_end *end) {
     shim *s = end->user;
     const msg_launch *launch = &s->orders.launch;
-    uint8_t entropy[WIRE_ENTROPY_BYTES];
     if (s->state != SHIM_BOOTING)
         return;
     s->record.is.boot_us = take_step_us(s);
-    if (getrandom(entropy, sizeof(entropy), 0) != (ssize_t) sizeof(entropy)) {
-        shim_fail(s, NB_E_INTERNAL, "take random bytes from the host's kernel");
-        return;
-    }
     set_state(s, SHIM_BUILDING);
     loop_timer_start(&s->step_timer, s->restored ? RESTORE_TIMEOUT_MS : BUILD_TIMEOUT_MS);
-    msg_setup setup = {
+    const msg_setup setup = {
         .box_id = launch->box_id,
         .hostname = launch->hostname,
-        .wall_clock_ns = clock_wall_ns(),
-        .entropy = {entropy, sizeof(entropy)},
         .memory_bytes = launch->memory_bytes,
         .pids_max = launch->pids_max,
         .cpu_quota_us = limits_guest_cpu_us(launch),
         .disk_bytes = machine_disk_bytes(s->machine),
         .setup_flags = launch->launch_flags & (WIRE_LAUNCH_INIT | WIRE_LAUNCH_KEEP) ? WIRE_SETUP_INIT : 0,
     };
-    link_send(&s->agent, wire_encode_setup, &setup);
-    machine_wake(s->machine);
+    if (!setup_send(s->machine, &s->agent, setup))
+        shim_fail(s, NB_E_INTERNAL, SETUP_NO_ENTROPY);
 }
 
 static int on_agent_data(link_end *end, uint32_t channel, const uint8_t *bytes, size_t length) {

@@ -16,7 +16,6 @@
 #include "shim/template-make.h"
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/file.h"
@@ -26,6 +25,7 @@
 #include "machine/memory.h"
 #include "machine/qcow2.h"
 #include "machine/template.h"
+#include "shim/setup.h"
 #include "wire/rehearsal.h"
 #include "wire/template.h"
 
@@ -36,7 +36,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -105,22 +104,15 @@ static void on_agent_greeted(link_end *end) {
 }
 
 static void ask_for_container(maker *m) {
-    uint8_t entropy[WIRE_ENTROPY_BYTES];
-    if (getrandom(entropy, sizeof(entropy), 0) != (ssize_t) sizeof(entropy)) {
-        fail(m, "take random bytes from the host's kernel");
-        return;
-    }
     const msg_setup setup = {
         .box_id = wire_str(WIRE_NO_NAME),
         .hostname = wire_str(WIRE_NO_NAME),
-        .wall_clock_ns = clock_wall_ns(),
-        .entropy = {entropy, sizeof(entropy)},
         .memory_bytes = m->container_bytes,
         .disk_bytes = machine_disk_bytes(m->machine),
         .setup_flags = m->setup_flags | WIRE_SETUP_PREPARE,
     };
-    link_send(&m->agent, wire_encode_setup, &setup);
-    machine_wake(m->machine);
+    if (!setup_send(m->machine, &m->agent, setup))
+        fail(m, SETUP_NO_ENTROPY);
 }
 
 static int on_agent_message(link_end *end, uint16_t id, const uint8_t *bytes, size_t length) {
