@@ -109,6 +109,35 @@ def box(shared_box, homes):
     assert shared_box.state() == 'running', 'the test has ended the box'
 
 
+def home_with_busybox(homes, *name):
+    """A home with templates of its own, and none yet, which has the built-in image."""
+    nb = homes.make(*name, env=nestbox.OWN_TEMPLATES)
+    nb.ok('create', '--name', 'b', 'busybox')
+    nb.ok('rm', 'b')
+    return nb
+
+
+@pytest.fixture(scope='module')
+def built(module_homes):
+    """A home for which templates of the machine and of the built-in image were made, and no box."""
+    nb = home_with_busybox(module_homes, 'built')
+    nb.ok('template', 'build', 'busybox')
+    return nb
+
+
+@pytest.fixture
+def unfilled(homes):
+    """A home with no template, which has the built-in image."""
+    return home_with_busybox(homes)
+
+
+@pytest.fixture
+def filled(built, unfilled):
+    """The same with templates that it may spoil."""
+    subprocess.run(['cp', '-a', '--sparse=auto', built.home / 'templates', unfilled.home], check=True)
+    return unfilled
+
+
 @pytest.fixture
 def files(homes):
     """A folder for files of this test, which other users can read."""

@@ -62,6 +62,10 @@ def templates_of(user):
     return f'/tmp/nestbox-test-templates-{user}'
 
 
+# A home's templates are its own with it, as every user's are.
+OWN_TEMPLATES = {'NESTBOX_TEMPLATES': None, 'NESTBOX_IMAGE_TEMPLATES': None}
+
+
 def wait_until(what, condition, timeout=PATIENCE_S):
     """Waits for condition() to give something true, and returns that."""
     deadline = time.monotonic() + timeout * SLOWNESS

@@ -5,33 +5,13 @@ import os
 import pathlib
 import re
 import signal
-import subprocess
 import time
 
 import processes
 import pytest
-from nestbox import rounds, wait_until
+from nestbox import OWN_TEMPLATES, rounds, wait_until
 
 WAITED = 'standby: the machine has waited for'
-
-
-@pytest.fixture(scope='module')
-def made(module_homes):
-    """A home that has the template which machines of the built-in image wait with."""
-    nb = module_homes.make('made', env={'NESTBOX_TEMPLATES': None, 'NESTBOX_IMAGE_TEMPLATES': None})
-    nb.ok('create', '--name', 'b', 'busybox')
-    nb.ok('rm', 'b')
-    nb.ok('template', 'build', 'busybox')
-    return nb
-
-
-@pytest.fixture
-def own(homes, made):
-    """One with a copy of it."""
-    nb = homes.make(env={'NESTBOX_TEMPLATES': None, 'NESTBOX_IMAGE_TEMPLATES': None})
-    nb.ok('ps')
-    subprocess.run(['cp', '-a', '--sparse=auto', made.home / 'templates', nb.home], check=True)
-    return nb
 
 
 class Pool:
@@ -83,11 +63,11 @@ def machine_of(pid):
 
 
 @pytest.fixture
-def pool(own):
+def pool(filled):
     """A function that makes a pool of a home; all end with the test."""
     pools = []
 
-    def make(count, *options, nb=own, **how):
+    def make(count, *options, nb=filled, **how):
         pools.append(Pool(nb, count, *options, **how))
         return pools[-1]
     yield make
@@ -108,48 +88,48 @@ def has_waited(box):
     return WAITED in shim_log(box)
 
 
-def test_a_start_takes_one_that_waits_and_another_takes_its_place(own, pool):
+def test_a_start_takes_one_that_waits_and_another_takes_its_place(filled, pool):
     kept = pool(1)
     assert kept.said == '1 machine waits for a box of busybox\n'
     [machine] = kept.wait_until_full().values()
-    box = own.running_box('--standby')
+    box = filled.running_box('--standby')
     assert box.inspect()['machine_pid'] == machine and has_waited(box)
     assert box.sh('echo works; exit 3').code == 3 and box.exec('hostname').text == box.inspect()['id']
     [other] = kept.wait_until_full().values()
     assert other != machine
-    second = own.running_box('--standby', name='second')
+    second = filled.running_box('--standby', name='second')
     assert second.inspect()['machine_pid'] == other and box.exec('echo', 'still').text == 'still'
 
 
-def test_run_and_start_take_one_each(own, pool):
+def test_run_and_start_take_one_each(filled, pool):
     kept = pool(2)
     assert kept.said == '2 machines wait for boxes of busybox\n'
-    assert own.ok('run', '--standby', '--rm', 'busybox', 'sh', '-c', 'echo out; echo err >&2; exit 0').out == b'out\n'
-    assert own.run('run', '--standby', '--rm', 'busybox', 'sh', '-c', 'exit 7').code == 7
-    own.ok('create', '--name', 'made', 'busybox', 'sh', '-c', 'echo main; sleep 100000')
+    assert filled.ok('run', '--standby', '--rm', 'busybox', 'sh', '-c', 'echo out; echo err >&2; exit 0').out == b'out\n'
+    assert filled.run('run', '--standby', '--rm', 'busybox', 'sh', '-c', 'exit 7').code == 7
+    filled.ok('create', '--name', 'made', 'busybox', 'sh', '-c', 'echo main; sleep 100000')
     kept.wait_until_full()
-    own.ok('start', '--standby', 'made')
-    assert WAITED in (own.home / 'boxes' / own.inspect('made')['id'] / 'shim.log').read_text()
-    own.wait_for_log('made', b'main\n')
+    filled.ok('start', '--standby', 'made')
+    assert WAITED in (filled.home / 'boxes' / filled.inspect('made')['id'] / 'shim.log').read_text()
+    filled.wait_for_log('made', b'main\n')
 
 
-def test_what_a_box_is_told_holds_in_a_machine_that_has_waited(own, pool, files):
+def test_what_a_box_is_told_holds_in_a_machine_that_has_waited(filled, pool, files):
     (files / 'given').write_text('from the host')
     pool(1)
-    box = own.running_box('--standby', '-e', 'NAME=value', '-w', '/tmp', '-u', '1000:1000', '--hostname', 'called-so', '-v', f'{files}:/given', '--pids-limit',
+    box = filled.running_box('--standby', '-e', 'NAME=value', '-w', '/tmp', '-u', '1000:1000', '--hostname', 'called-so', '-v', f'{files}:/given', '--pids-limit',
                           '20', '--memory', '256m', '--label', 'a=b', command=['sh', '-c', 'echo $NAME; id -u; pwd; sleep 100000'])
     assert has_waited(box)
-    own.wait_for_log('box', b'/tmp\n')
-    assert own.ok('logs', 'box').lines == ['value', '1000', '/tmp']
+    filled.wait_for_log('box', b'/tmp\n')
+    assert filled.ok('logs', 'box').lines == ['value', '1000', '/tmp']
     assert box.exec('hostname').text == 'called-so' and box.exec('cat', '/given/given').text == 'from the host'
     assert box.exec('cat', '/etc/hostname').text == 'called-so'
     assert box.exec('cat', '/sys/fs/cgroup/pids.max').text == '20' and box.exec('cat', '/sys/fs/cgroup/memory.max').text == str(256 << 20)
 
 
-def test_no_two_are_alike_in_what_must_differ(own, pool):
+def test_no_two_are_alike_in_what_must_differ(filled, pool):
     kept = pool(3)
     kept.wait_until_full()
-    boxes = [own.running_box('--standby', name=name) for name in 'abc']
+    boxes = [filled.running_box('--standby', name=name) for name in 'abc']
     assert all(has_waited(box) for box in boxes)
     said = [box.sh('cat /proc/sys/kernel/random/boot_id /proc/sys/kernel/random/uuid; head -c 32 /dev/urandom | md5sum; hostname; mktemp -u')
             for box in boxes]
@@ -158,145 +138,145 @@ def test_no_two_are_alike_in_what_must_differ(own, pool):
     assert all(abs(int(box.exec('date', '+%s').text) - time.time()) < 60 for box in boxes)
 
 
-def test_nothing_is_left_of_what_it_went_through_while_it_waited(own, pool):
+def test_nothing_is_left_of_what_it_went_through_while_it_waited(filled, pool):
     pool(1)
-    box = own.running_box('--standby')
-    assert [line.split()[-1] for line in own.ok('top', 'box').lines[1:]] == ['100000']
-    assert own.ok('logs', 'box').out == b'' and box.exec('ls', '/').text == own.ok('run', '--rm', 'busybox', 'ls', '/').text
+    box = filled.running_box('--standby')
+    assert [line.split()[-1] for line in filled.ok('top', 'box').lines[1:]] == ['100000']
+    assert filled.ok('logs', 'box').out == b'' and box.exec('ls', '/').text == filled.ok('run', '--rm', 'busybox', 'ls', '/').text
 
 
-def test_one_is_nobody_else_s(own, pool):
+def test_one_is_nobody_else_s(filled, pool):
     kept = pool(3)
     for _ in range(rounds(2, 50)):
         machines = set(kept.wait_until_full().values())
         with concurrent.futures.ThreadPoolExecutor(6) as threads:
-            boxes = list(threads.map(lambda name: own.running_box('--standby', name=name), 'abcdef'))
+            boxes = list(threads.map(lambda name: filled.running_box('--standby', name=name), 'abcdef'))
         pids = [box.inspect()['machine_pid'] for box in boxes]
         assert len(set(pids)) == 6 and machines <= set(pids)
         said = [box.exec('cat', '/proc/sys/kernel/random/boot_id').text for box in boxes]
         assert len(set(said)) == 6 and all(box.exec('hostname').text == box.inspect()['id'] for box in boxes)
-        own.ok('rm', '-f', *'abcdef')
+        filled.ok('rm', '-f', *'abcdef')
 
 
-def test_where_none_waits_a_box_starts_as_ever(own):
-    box = own.running_box('--standby')
+def test_where_none_waits_a_box_starts_as_ever(filled):
+    box = filled.running_box('--standby')
     assert box.exec('echo', 'works').text == 'works' and not has_waited(box)
 
 
 @pytest.mark.parametrize('options', [['--memory', '512m'], ['--cpus', '2'], ['--disk', '20g'], ['--init'], ['--io-maxbandwidth', '100m']],
                          ids=lambda options: options[0].strip('-'))
-def test_one_of_another_kind_is_not_taken(own, pool, options):
+def test_one_of_another_kind_is_not_taken(filled, pool, options):
     kept = pool(1)
     [machine] = kept.wait_until_full().values()
-    box = own.running_box('--standby', *options)
+    box = filled.running_box('--standby', *options)
     assert not has_waited(box) and box.exec('echo', 'works').text == 'works'
     assert list(kept.shims().values()) == [machine]
 
 
-def test_a_pool_has_the_kind_that_it_was_told(own, pool):
+def test_a_pool_has_the_kind_that_it_was_told(filled, pool):
     kept = pool(1, '--memory', '512m', '--cpus', '2', '--disk', '20g', '--init')
     kept.wait_until_full()
-    box = own.running_box('--standby', '--memory', '512m', '--cpus', '2', '--disk', '20g', '--init')
+    box = filled.running_box('--standby', '--memory', '512m', '--cpus', '2', '--disk', '20g', '--init')
     assert has_waited(box) and box.exec('nproc').text == '2'
     assert int(box.sh("df -k / | awk 'END { print $2 }'").text) > 15 << 20
     assert box.exec('cat', '/sys/fs/cgroup/memory.max').text == str(512 << 20)
 
 
-def test_a_box_that_has_run_goes_on_with_its_own_disk(own, pool):
-    box = own.running_box()
+def test_a_box_that_has_run_goes_on_with_its_own_disk(filled, pool):
+    box = filled.running_box()
     box.exec('touch', '/mine')
-    own.ok('stop', '-t', '0', 'box')
+    filled.ok('stop', '-t', '0', 'box')
     kept = pool(1)
     [machine] = kept.wait_until_full().values()
-    own.ok('start', '--standby', 'box')
+    filled.ok('start', '--standby', 'box')
     assert box.exec('ls', '/mine').text == '/mine' and not has_waited(box)
-    wait_until('another waits, or the same', lambda: len(kept.waiting()) == 1)
-    assert machine
+    wait_until('the same one waits', lambda: len(kept.waiting()) == 1)
+    assert list(kept.shims().values()) == [machine]
 
 
-def test_what_was_copied_into_a_box_before_its_first_start_is_there(own, pool, files):
+def test_what_was_copied_into_a_box_before_its_first_start_is_there(filled, pool, files):
     (files / 'given').write_text('given')
-    own.ok('create', '--name', 'box', 'busybox', 'sleep', '100000')
-    own.ok('cp', str(files / 'given'), 'box:/given')
+    filled.ok('create', '--name', 'box', 'busybox', 'sleep', '100000')
+    filled.ok('cp', str(files / 'given'), 'box:/given')
     pool(1)
-    own.ok('start', '--standby', 'box')
-    assert own.ok('exec', 'box', 'cat', '/given').text == 'given'
+    filled.ok('start', '--standby', 'box')
+    assert filled.ok('exec', 'box', 'cat', '/given').text == 'given'
 
 
-def test_what_a_box_writes_stays_and_no_other_sees_it(own, pool):
+def test_what_a_box_writes_stays_and_no_other_sees_it(filled, pool):
     kept = pool(2)
     kept.wait_until_full()
-    first, second = own.running_box('--standby', name='first'), own.running_box('--standby', name='second')
+    first, second = filled.running_box('--standby', name='first'), filled.running_box('--standby', name='second')
     assert has_waited(first) and has_waited(second)
     first.sh('echo mine > /mine; sync')
     assert second.exec('ls', '/mine').code != 0
-    own.ok('stop', '-t', '0', 'first')
-    own.ok('start', 'first')
+    filled.ok('stop', '-t', '0', 'first')
+    filled.ok('start', 'first')
     assert first.exec('cat', '/mine').text == 'mine'
     kept.wait_until_full()
-    assert own.ok('run', '--standby', '--rm', 'busybox', 'ls', '/').out == second.exec('ls', '/').out
+    assert filled.ok('run', '--standby', '--rm', 'busybox', 'ls', '/').out == second.exec('ls', '/').out
 
 
-def test_a_box_that_took_one_is_started_again_by_its_policy(own, pool):
+def test_a_box_that_took_one_is_started_again_by_its_policy(filled, pool):
     kept = pool(1)
     kept.wait_until_full()
-    own.ok('run', '-d', '--standby', '--name', 'box', '--restart', 'always', 'busybox', 'sh', '-c', 'echo again; sleep 1')
-    wait_until('it was started again', lambda: own.inspect('box')['restart_count'] >= 1)
-    wait_until('it said so', lambda: len(own.ok('logs', 'box').lines) >= 2)
-    own.ok('rm', '-f', 'box')
+    filled.ok('run', '-d', '--standby', '--name', 'box', '--restart', 'always', 'busybox', 'sh', '-c', 'echo again; sleep 1')
+    wait_until('it was started again', lambda: filled.inspect('box')['restart_count'] >= 1)
+    wait_until('it said so', lambda: len(filled.ok('logs', 'box').lines) >= 2)
+    filled.ok('rm', '-f', 'box')
 
 
-def test_a_removed_box_leaves_nothing_of_the_machine(own, pool):
+def test_a_removed_box_leaves_nothing_of_the_machine(filled, pool):
     kept = pool(1)
     kept.wait_until_full()
-    box = own.running_box('--standby')
+    box = filled.running_box('--standby')
     machine = box.inspect()['machine_pid']
-    own.ok('rm', '-f', 'box')
-    assert not pathlib.Path(f'/proc/{machine}').exists() and own.boxes() == []
+    filled.ok('rm', '-f', 'box')
+    assert not pathlib.Path(f'/proc/{machine}').exists() and filled.boxes() == []
     kept.wait_until_full()
-    wait_until('its folder has gone', lambda: len(list((own.home / 'standby').iterdir())) == 1)
+    wait_until('its folder has gone', lambda: len(list((filled.home / 'standby').iterdir())) == 1)
 
 
 @pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=['term', 'int', 'kill'])
-def test_all_that_wait_go_with_the_program_and_boxes_stay(own, pool, how):
+def test_all_that_wait_go_with_the_program_and_boxes_stay(filled, pool, how):
     kept = pool(2)
     kept.wait_until_full()
-    box = own.running_box('--standby')
+    box = filled.running_box('--standby')
     kept.wait_until_full()
     result = kept.end(how)
     assert result.code == (-signal.SIGKILL if how == signal.SIGKILL else 0) and result.err == ''
-    nothing = [path for path in (own.home / 'standby').iterdir() if (path / 'take.sock').exists()]
+    nothing = [path for path in (filled.home / 'standby').iterdir() if (path / 'take.sock').exists()]
     if how != signal.SIGKILL:
         assert nothing == []
     wait_until('no machine waits', lambda: kept.shims() == {})
     assert has_waited(box) and box.exec('echo', 'still').text == 'still'
-    own.ok('rm', '-f', 'box')
-    nothing_waits(own)
+    filled.ok('rm', '-f', 'box')
+    nothing_waits(filled)
 
 
-def test_a_keeper_that_is_killed_takes_all_along_and_its_owner_says_so(own, pool):
+def test_a_keeper_that_is_killed_takes_all_along_and_its_owner_says_so(filled, pool):
     kept = pool(2)
     kept.wait_until_full()
     os.kill(kept.keeper(), signal.SIGKILL)
-    result = own.finish(kept.process)
+    result = filled.finish(kept.process)
     assert result.code == 1 and 'the process that keeps the machines has ended' in result.err
-    nothing_waits(own)
+    nothing_waits(filled)
 
 
 @pytest.mark.parametrize('what', ['shim', 'machine'])
-def test_one_that_dies_while_it_waits_is_replaced(own, pool, what):
+def test_one_that_dies_while_it_waits_is_replaced(filled, pool, what):
     kept = pool(1)
     [(shim, machine)] = kept.wait_until_full().items()
     os.kill(shim if what == 'shim' else machine, signal.SIGKILL)
     wait_until('another waits', lambda: kept.shims() and machine not in kept.shims().values() and kept.waiting())
-    wait_until('and can be taken', lambda: own.ok('run', '--standby', '--rm', 'busybox', 'echo', 'works').text == 'works')
+    wait_until('and can be taken', lambda: filled.ok('run', '--standby', '--rm', 'busybox', 'echo', 'works').text == 'works')
     assert kept.process.poll() is None
 
 
-def test_what_a_killed_pool_left_is_swept_by_the_next(own, pool):
+def test_what_a_killed_pool_left_is_swept_by_the_next(filled, pool):
     kept = pool(1)
     [shim] = kept.wait_until_full()
-    folder = own.home / 'standby'
+    folder = filled.home / 'standby'
     os.kill(kept.process.pid, signal.SIGSTOP)
     os.kill(kept.keeper(), signal.SIGSTOP)
     os.kill(shim, signal.SIGKILL)
@@ -305,28 +285,28 @@ def test_what_a_killed_pool_left_is_swept_by_the_next(own, pool):
     kept.process.wait()
     [left] = folder.iterdir()
     assert (left / 'take.sock').exists()
-    assert own.ok('run', '--standby', '--rm', 'busybox', 'echo', 'works').text == 'works'  # a dead one is nobody's hindrance
+    assert filled.ok('run', '--standby', '--rm', 'busybox', 'echo', 'works').text == 'works'  # a dead one is nobody's hindrance
     pool(1).wait_until_full()
     assert not left.exists()
 
 
-def test_without_templates_none_can_wait(own):
-    result = own.run('standby', 'busybox', env={'NESTBOX_TEMPLATES': 'off'})
+def test_without_templates_none_can_wait(filled):
+    result = filled.run('standby', 'busybox', env={'NESTBOX_TEMPLATES': 'off'})
     assert result.code == 1 and 'NESTBOX_TEMPLATES is off' in result.err
 
 
-def test_two_pools_of_a_home_do_not_mind_each_other(own, pool):
+def test_two_pools_of_a_home_do_not_mind_each_other(filled, pool):
     one, other = pool(1), pool(1)
     wait_until('both have one', lambda: len(one.waiting()) == 2)
-    boxes = [own.running_box('--standby', name=name) for name in 'ab']
+    boxes = [filled.running_box('--standby', name=name) for name in 'ab']
     assert all(has_waited(box) for box in boxes)
     one.end()
     wait_until('the other has one', lambda: len(other.waiting()) == 1)
-    assert own.ok('run', '--standby', '--rm', 'busybox', 'echo', 'works').text == 'works'
+    assert filled.ok('run', '--standby', '--rm', 'busybox', 'echo', 'works').text == 'works'
 
 
 def test_the_image_is_fetched_where_it_is_missing(homes):
-    nb = homes.make(env={'NESTBOX_TEMPLATES': None, 'NESTBOX_IMAGE_TEMPLATES': None})
+    nb = homes.make(env=OWN_TEMPLATES)
     kept = Pool(nb, 1)
     try:
         assert nb.json('image', 'inspect', 'busybox') and len(nb.json('template', 'ls', '--format', 'json')) == 2
@@ -350,41 +330,41 @@ def test_create_has_no_such_option(nb):
 
 
 def test_an_ordinary_user_has_one_wait(as_user, pool):
-    as_user.env |= {'NESTBOX_TEMPLATES': None, 'NESTBOX_IMAGE_TEMPLATES': None}
+    as_user.env |= OWN_TEMPLATES
     kept = Pool(as_user, 1)
     assert as_user.ok('run', '--standby', '--rm', 'busybox', 'id', '-u').text == '0'
     assert kept.end().code == 0
     nothing_waits(as_user)
 
 
-def test_a_start_that_fails_gives_nobody_the_machine_and_leaves_none(own, pool, files):
+def test_a_start_that_fails_gives_nobody_the_machine_and_leaves_none(filled, pool, files):
     (files / 'gone').mkdir()
-    own.ok('create', '--name', 'box', '-v', f'{files}/gone:/data', 'busybox', 'sleep', '100000')
+    filled.ok('create', '--name', 'box', '-v', f'{files}/gone:/data', 'busybox', 'sleep', '100000')
     (files / 'gone').rmdir()
     kept = pool(1)
     [(shim, machine)] = kept.wait_until_full().items()
-    result = own.run('start', '--standby', 'box')
+    result = filled.run('start', '--standby', 'box')
     assert result.code != 0 and 'gone' in result.err, result
     wait_until('another waits', lambda: kept.waiting() and machine not in kept.shims().values())
     wait_until('it has ended', lambda: not pathlib.Path(f'/proc/{machine}').exists() and not pathlib.Path(f'/proc/{shim}').exists())
     (files / 'gone').mkdir()
-    own.ok('start', '--standby', 'box')
-    assert own.ok('exec', 'box', 'ls', '/data').text == ''
+    filled.ok('start', '--standby', 'box')
+    assert filled.ok('exec', 'box', 'ls', '/data').text == ''
 
 
-def test_one_that_cannot_be_had_is_said_and_tried_again(own, pool):
+def test_one_that_cannot_be_had_is_said_and_tried_again(filled, pool):
     kept = pool(1)
     [(shim, machine)] = kept.wait_until_full().items()
-    own.ok('template', 'rm', '-a')
+    filled.ok('template', 'rm', '-a')
     os.kill(machine, signal.SIGKILL)
     assert b'nestbox: standby: wait for machines that are to be taken: ' in kept.process.stderr.readline()
-    own.ok('template', 'build', 'busybox')
+    filled.ok('template', 'build', 'busybox')
     kept.wait_until_full()
-    assert own.ok('run', '--standby', '--rm', 'busybox', 'echo', 'works').text == 'works'
+    assert filled.ok('run', '--standby', '--rm', 'busybox', 'echo', 'works').text == 'works'
 
 
-def test_what_was_left_half_made_is_swept_once_it_is_old(own, pool):
-    folder = own.home / 'standby'
+def test_what_was_left_half_made_is_swept_once_it_is_old(filled, pool):
+    folder = filled.home / 'standby'
     folder.mkdir(mode=0o700)
     for name, age in ('.old.new', 120), ('.young.new', 0):
         (folder / name).mkdir()

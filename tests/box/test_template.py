@@ -14,7 +14,7 @@ import time
 
 import processes
 import pytest
-from nestbox import Box, templates_of, wait_until
+from nestbox import OWN_TEMPLATES, Box, templates_of, wait_until
 
 SYS_PIDFD_OPEN, SYS_PIDFD_GETFD = 434, 438
 FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE = 1, 2
@@ -24,7 +24,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 @pytest.fixture(scope='module')
 def made(module_homes):
     """The folder of a home that has a template of the machine, and one of the image."""
-    nb = module_homes.make('made', env={'NESTBOX_TEMPLATES': None, 'NESTBOX_IMAGE_TEMPLATES': None})
+    nb = module_homes.make('made', env=OWN_TEMPLATES)
     for _ in range(2):
         nb.ok('run', '--rm', 'busybox', 'true')
     assert len(templates(nb)) == len(image_templates(nb)) == 1

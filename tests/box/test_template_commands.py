@@ -2,38 +2,11 @@
 """`nestbox template`: making saved machines before they are wanted, listing, checking and removing them."""
 import os
 import pathlib
-import subprocess
 import time
 
 import pytest
 from nestbox import wait_until
 from test_lists import documented_keys
-
-
-@pytest.fixture(scope='module')
-def built(module_homes):
-    """A home for which templates of the machine and of the built-in image were made, and no box."""
-    nb = module_homes.make('built', env={'NESTBOX_TEMPLATES': None, 'NESTBOX_IMAGE_TEMPLATES': None})
-    nb.ok('create', '--name', 'b', 'busybox')
-    nb.ok('rm', 'b')
-    nb.ok('template', 'build', 'busybox')
-    return nb
-
-
-@pytest.fixture
-def own(homes):
-    """A home with no template, which has the built-in image."""
-    nb = homes.make(env={'NESTBOX_TEMPLATES': None, 'NESTBOX_IMAGE_TEMPLATES': None})
-    nb.ok('create', '--name', 'b', 'busybox')
-    nb.ok('rm', 'b')
-    return nb
-
-
-@pytest.fixture
-def filled(built, own):
-    """The same with templates that it may spoil."""
-    subprocess.run(['cp', '-a', '--sparse=auto', built.home / 'templates', own.home], check=True)
-    return own
 
 
 def listed(nb):
@@ -104,20 +77,20 @@ def test_other_options_are_other_templates(filled):
     assert filled.ok('run', '--rm', '--cpus', '2', 'busybox', 'nproc').text == '2'
 
 
-def test_what_failed_lately_is_tried_again_when_it_is_asked_for(own):
-    key = own.ok('template', 'build').text
-    folder = own.home / 'templates'
-    own.ok('template', 'rm', key)
+def test_what_failed_lately_is_tried_again_when_it_is_asked_for(unfilled):
+    key = unfilled.ok('template', 'build').text
+    folder = unfilled.home / 'templates'
+    unfilled.ok('template', 'rm', key)
     (folder / f'{key}.failed').write_text('no room')
-    own.ok('run', '--rm', 'busybox', 'true')
-    assert listed(own) == []
-    assert own.ok('template', 'build').text == key and not (folder / f'{key}.failed').exists()
+    unfilled.ok('run', '--rm', 'busybox', 'true')
+    assert listed(unfilled) == []
+    assert unfilled.ok('template', 'build').text == key and not (folder / f'{key}.failed').exists()
 
 
-def test_two_that_build_the_same_one_build_it_once(own):
-    first, second = own.popen('template', 'build'), own.popen('template', 'build')
-    results = [own.finish(first), own.finish(second)]
-    assert results[0].code == results[1].code == 0 and results[0].text == results[1].text and len(listed(own)) == 1
+def test_two_that_build_the_same_one_build_it_once(unfilled):
+    first, second = unfilled.popen('template', 'build'), unfilled.popen('template', 'build')
+    results = [unfilled.finish(first), unfilled.finish(second)]
+    assert results[0].code == results[1].code == 0 and results[0].text == results[1].text and len(listed(unfilled)) == 1
 
 
 @pytest.mark.parametrize('args, status, said', [
@@ -128,24 +101,24 @@ def test_two_that_build_the_same_one_build_it_once(own):
     (['-m', '1m'], 2, 'memory'),
     (['a', 'b'], 2, 'b'),
 ])
-def test_what_cannot_be_built_is_said(own, args, status, said):
-    result = own.run('template', 'build', *args)
+def test_what_cannot_be_built_is_said(unfilled, args, status, said):
+    result = unfilled.run('template', 'build', *args)
     assert result.code == status and said in result.err and result.text == '', result
-    assert listed(own) == []
+    assert listed(unfilled) == []
 
 
-def test_nothing_is_built_where_templates_are_off(own):
-    result = own.run('template', 'build', env={'NESTBOX_TEMPLATES': 'off'})
+def test_nothing_is_built_where_templates_are_off(unfilled):
+    result = unfilled.run('template', 'build', env={'NESTBOX_TEMPLATES': 'off'})
     assert result.code == 1 and 'NESTBOX_TEMPLATES' in result.err, result
-    result = own.run('template', 'build', 'busybox', env={'NESTBOX_IMAGE_TEMPLATES': 'off'})
+    result = unfilled.run('template', 'build', 'busybox', env={'NESTBOX_IMAGE_TEMPLATES': 'off'})
     assert result.code == 1 and 'NESTBOX_IMAGE_TEMPLATES' in result.err, result
-    assert own.ok('template', 'ls', '-q', env={'NESTBOX_TEMPLATES': 'off'}).text == ''
+    assert unfilled.ok('template', 'ls', '-q', env={'NESTBOX_TEMPLATES': 'off'}).text == ''
 
 
-def test_an_image_s_template_that_has_no_room_is_refused(own):
-    result = own.run('template', 'build', 'busybox', env={'NESTBOX_IMAGE_TEMPLATES': '1m'})
+def test_an_image_s_template_that_has_no_room_is_refused(unfilled):
+    result = unfilled.run('template', 'build', 'busybox', env={'NESTBOX_IMAGE_TEMPLATES': '1m'})
     assert result.code == 1 and 'room' in result.err, result
-    assert [template['image'] for template in listed(own)] == [None]
+    assert [template['image'] for template in listed(unfilled)] == [None]
 
 
 def test_what_is_sound_is_verified(built):
@@ -241,12 +214,12 @@ def test_used_at_tells_the_last_start(filled):
     assert used == [time.strftime('%Y', time.gmtime())]
 
 
-def test_an_interrupted_build_leaves_nothing_running(own):
-    build = own.popen('template', 'build')
-    wait_until('it is being made', lambda: list((own.home / 'templates').glob('*.new')) or build.poll() is not None)
+def test_an_interrupted_build_leaves_nothing_running(unfilled):
+    build = unfilled.popen('template', 'build')
+    wait_until('it is being made', lambda: list((unfilled.home / 'templates').glob('*.new')) or build.poll() is not None)
     build.terminate()
-    assert own.finish(build).code != 0
-    assert own.ok('template', 'build').text and len(listed(own)) == 1
+    assert unfilled.finish(build).code != 0
+    assert unfilled.ok('template', 'build').text and len(listed(unfilled)) == 1
 
 
 def test_a_folder_that_others_may_write_to_is_not_looked_into(homes, files):
