@@ -75,6 +75,14 @@ int file_read(int folder, const char *name, size_t max_bytes, char **ret_text, s
     return fd_read_file(fd, max_bytes, ret_text, ret_length);
 }
 
+DIR *file_list(int folder) {
+    int own = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *list = own < 0 ? NULL : fdopendir(own);
+    if (!list && own >= 0)
+        (void) fd_close(own);
+    return list;
+}
+
 static int remove_tree(int folder, const char *name, unsigned depth);
 
 static int remove_entries(int folder, unsigned depth) {

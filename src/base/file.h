@@ -5,6 +5,7 @@
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -20,6 +21,9 @@ int file_write_atomic(int folder, const char *name, const void *bytes, size_t le
 
 /* Reads a whole file as fd_read_file() does. -1 with errno. */
 int file_read(int folder, const char *name, size_t max_bytes, char **ret_text, size_t *ret_length);
+
+/* What is in @folder, which stays its owner's; to be closed by closedir(3). NULL with errno: it cannot be listed. */
+DIR *file_list(int folder);
 
 /* Removes @name below @folder and, where it is a folder, all that is in it; follows no symbolic link. What is not there is no
  * error. 0, or -1 with errno of the first thing that could not be removed. */

@@ -451,8 +451,7 @@ static int compare_ids(const void *one, const void *other) {
 
 /* @boxes  by their ids; a folder of one of them is not looked into, so that a home with many boxes is open quickly */
 static void sweep_folders(nb_runtime *rt, const box_record *boxes, size_t count) {
-    int copy = openat(rt->boxes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *folder = copy < 0 ? NULL : fdopendir(copy);
+    DIR *folder = file_list(rt->boxes);
     struct dirent *entry;
     while (folder && (entry = readdir(folder))) {
         const box_record named = {.id = entry->d_name};

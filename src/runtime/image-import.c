@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/file.h"
 #include "base/lock.h"
 #include "runtime/event.h"
 #include "runtime/image-config.h"
@@ -188,8 +189,7 @@ int image_import_named(nb_runtime *rt, const import_order *order, const char *na
 }
 
 void image_sweep(nb_runtime *rt) {
-    int copy = openat(rt->images, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *folder = copy < 0 ? NULL : fdopendir(copy);
+    DIR *folder = file_list(rt->images);
     struct dirent *entry;
     while (folder && (entry = readdir(folder))) {
         if (strncmp(entry->d_name, TEMPORARY_PREFIX, sizeof(TEMPORARY_PREFIX) - 1) != 0)

@@ -89,15 +89,6 @@ void template_folder_close(template_folder *folder) {
     folder->fd = fd_close(folder->fd);
 }
 
-/* Its entries, to be closed by closedir(3); NULL: they cannot be listed. */
-static DIR *list_entries(const template_folder *folder) {
-    CLEANUP(cleanup_fd) int fd = openat(folder->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *list = fd < 0 ? NULL : fdopendir(fd);
-    if (list)
-        fd = -1; /* the stream's now */
-    return list;
-}
-
 /* ------------------------------------------------------------------------------------------------------- what has had its time */
 
 typedef enum entry_kind { FOREIGN, TEMPLATE, HALF_MADE, NOTE } entry_kind;
@@ -120,7 +111,7 @@ static entry_kind kind_of(const char *name) {
  * machine that goes on from it has it open, and does not notice. */
 static void sweep_old(const template_folder *folder) {
     time_t now = time(NULL);
-    DIR *list = list_entries(folder);
+    DIR *list = file_list(folder->fd);
     for (struct dirent *entry; list && (entry = readdir(list));) {
         char header[HEADER_PATH_SIZE];
         struct stat status;
@@ -144,10 +135,7 @@ static uint64_t occupied_bytes(const template_folder *folder, const char *name) 
     uint64_t bytes = 0;
     struct stat status;
     CLEANUP(cleanup_fd) int fd = openat(folder->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    int entries = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    DIR *list = entries < 0 ? NULL : fdopendir(entries);
-    if (!list)
-        (void) fd_close(entries);
+    DIR *list = fd < 0 ? NULL : file_list(fd);
     for (struct dirent *entry; list && (entry = readdir(list));) {
         if (fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode))
             bytes += (uint64_t) status.st_blocks * 512;
@@ -162,7 +150,7 @@ static uint64_t find_unused_with_disk(const template_folder *folder, char ret_un
     uint64_t bytes = 0;
     time_t before = time(NULL) - IN_USE_FOR_S;
     ret_unused[0] = '\0';
-    DIR *list = list_entries(folder);
+    DIR *list = file_list(folder->fd);
     for (struct dirent *entry; list && (entry = readdir(list));) {
         char header[HEADER_PATH_SIZE], disk[TEMPLATE_KEY_SIZE + sizeof("/" TEMPLATE_DISK_FILE)];
         struct stat status;
@@ -298,7 +286,7 @@ int template_folder_remove(const template_folder *folder, const char *key) {
 }
 
 int template_folder_each(const template_folder *folder, int (*each)(void *user, const char *key), void *user, nb_error *err) {
-    DIR *list = list_entries(folder);
+    DIR *list = file_list(folder->fd);
     int result = list ? 0 : nb_fail(err, nb_code_of_errno(errno), errno, "list '%s'", folder->path);
     for (struct dirent *entry; result == 0 && (entry = readdir(list));) {
         char header[HEADER_PATH_SIZE];
@@ -325,7 +313,7 @@ bool template_folder_measure(const template_folder *folder, const char *key, uin
 void template_folder_look(const template_folder *folder, size_t *ret_count, char *ret_failure, size_t size) {
     *ret_count = 0;
     ret_failure[0] = '\0';
-    DIR *list = list_entries(folder);
+    DIR *list = file_list(folder->fd);
     for (struct dirent *entry; list && (entry = readdir(list));) {
         char header[HEADER_PATH_SIZE];
         const char *suffix = strrchr(entry->d_name, '.');

@@ -183,13 +183,8 @@ static bool is_being_made(const char *name) {
 
 /* What processes that were killed have left. */
 static void sweep(void) {
-    int fd = openat(WIRE_SHIM_FOLDER_FD, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *list = fd < 0 ? NULL : fdopendir(fd);
-    if (!list) {
-        (void) fd_close(fd);
-        return;
-    }
-    for (struct dirent *entry; (entry = readdir(list));) {
+    DIR *list = file_list(WIRE_SHIM_FOLDER_FD);
+    for (struct dirent *entry; list && (entry = readdir(list));) {
         char path[sizeof(entry->d_name) + sizeof("/" WIRE_STANDBY_LOCK)];
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || is_being_made(entry->d_name))
             continue;
@@ -198,7 +193,8 @@ static void sweep(void) {
         if (lock >= 0 ? lock_take(lock) == 0 : errno == ENOENT)
             (void) file_remove_tree(WIRE_SHIM_FOLDER_FD, entry->d_name);
     }
-    (void) closedir(list);
+    if (list)
+        (void) closedir(list);
 }
 
 /* --------------------------------------------------------------------------------------------------------------- the owner */
