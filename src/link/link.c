@@ -210,7 +210,8 @@ static int hand_out(link_end *end, const wire_frame *frame) {
     }
     case WIRE_FRAME_DATA:
     case WIRE_FRAME_END:
-        return end->greeted && end->handlers->on_data ? end->handlers->on_data(end, frame->channel, frame->payload, frame->length) : -NB_E_PROTOCOL;
+        return end->greeted && end->handlers->on_data ? end->handlers->on_data(end, frame->channel, frame->payload, frame->length)
+                                                      : -NB_E_PROTOCOL;
     case WIRE_FRAME_CREDIT:
         return end->greeted && end->handlers->on_credit ? end->handlers->on_credit(end, frame->channel, frame->credit) : -NB_E_PROTOCOL;
     }
